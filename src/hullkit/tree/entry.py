@@ -1,0 +1,105 @@
+"""Entries: the files of an image as values. Nothing is unpacked; contents are read when a writer needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+CHUNK = 1 << 20
+
+
+class EntryType(Enum):
+    FILE = "file"
+    DIR = "dir"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+    CHAR = "char"
+    BLOCK = "block"
+    FIFO = "fifo"
+
+
+class Source(Protocol):
+    """Where the bytes of a file are; reading it twice gives the same bytes."""
+
+    @property
+    def size(self) -> int: ...
+    def chunks(self) -> Iterator[bytes]:
+        """The content in pieces of at most CHUNK bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Content held in memory: for small generated files only."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def chunks(self) -> Iterator[bytes]:
+        for start in range(0, len(self.data), CHUNK):
+            yield self.data[start : start + CHUNK]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSlice:
+    """``size`` bytes of a host file from ``offset``: an uncompressed tar in the cache, or a user's file."""
+
+    path: Path
+    offset: int
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        left = self.size
+        with open(self.path, "rb", buffering=0) as stream:
+            stream.seek(self.offset)
+            while left:
+                data = stream.read(min(CHUNK, left))
+                if not data:
+                    raise OSError(f"{self.path}: shorter than expected (it changed during the build?)")
+                left -= len(data)
+                yield data
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose file this is, for ``footprint`` and bills of materials: component or image, package, layer."""
+
+    image: str = ""
+    package: str = ""
+    layer: str = ""
+
+
+NO_OWNER = Owner()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One member of a tree.
+
+    ``path`` is relative, normalised, "/"-separated, without "." or ".."; the root is "". Bytes that are not UTF-8
+    are kept by surrogateescape. ``mode`` holds the twelve permission bits. ``target`` is a symlink's text as it is,
+    or the path (like ``path``) of the file that a HARDLINK names; that file comes earlier. ``mtime`` is in whole
+    seconds. ``xattrs`` is sorted by name.
+    """
+
+    path: str
+    type: EntryType
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+    mtime: int = 0
+    content: Source | None = None
+    target: str = ""
+    rdev: tuple[int, int] = (0, 0)
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+    owner: Owner = NO_OWNER
+
+    @property
+    def size(self) -> int:
+        return self.content.size if self.content is not None else 0
