@@ -1,0 +1,35 @@
+# make check: linters, types, import rules, spelling, Go vet.   make test: every test.   make bench: measurements.
+VENV ?= .venv
+PYTHON = $(VENV)/bin/python -P
+GO = $(PYTHON) -c 'import go, os, sys; home = os.path.dirname(go.__file__); os.execve(home + "/bin/go", ["go", *sys.argv[1:]], {**os.environ, "GOROOT": home, "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOPROXY": "off", "CGO_ENABLED": "0"})'
+TESTS ?= tests
+
+.PHONY: env check test test-fast test-go bench clean
+
+env:
+	@scripts/environment $(VENV) dev
+
+check: env
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-cache
+	$(PYTHON) -c 'import sys; from codespell_lib import _script_main as main; sys.exit(main())' $$(git ls-files)
+	$(PYTHON) scripts/gofmt.py
+	cd guest/init && $(GO:$(VENV)/%=$(CURDIR)/$(VENV)/%) vet ./...
+
+test: env test-go
+	$(PYTHON) -m pytest $(TESTS)
+
+# without the tests that fetch packages or boot machines
+test-fast: env test-go
+	$(PYTHON) -m pytest -m 'not net and not boot and not slow' $(TESTS)
+
+test-go: env
+	cd guest/init && $(GO:$(VENV)/%=$(CURDIR)/$(VENV)/%) test ./...
+
+bench: env
+	$(PYTHON) bench/run.py
+
+clean:
+	rm -rf $(VENV) $(VENV).lock build dist src/hullkit/_guest
