@@ -1,0 +1,83 @@
+"""The words in which the configuration is defined: documented fields, short forms, constraints.
+
+``model.py`` says what may be written by annotating the fields of frozen structs; the decoder, the JSON Schema, the
+suggestions for misspelt keys and the reference documentation all read those annotations and nothing else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Base of everything that can be written; keys are the camelCase of the attributes unless a field names its own.
+
+    ``None`` means absent; an empty list, map or text was written as such. (A null in the text is an error.)
+    """
+
+
+@dataclass(frozen=True)
+class Short:
+    """Another, shorter way to write a value: a scalar of type ``form`` that ``convert`` turns into the full value.
+
+    ``convert`` raises ValueError with a message that completes "KEY: ...". ``choices`` are the allowed texts, if few.
+    """
+
+    form: type
+    convert: Callable[[Any], Any]
+    choices: tuple[str, ...] = ()
+    description: str = ""
+
+
+class Doc(msgspec.Struct, frozen=True):
+    """What a field means, for people and for the JSON Schema, with its constraints.
+
+    ``say`` completes "must be ..." when ``pattern`` does not match.
+    """
+
+    text: str
+    pattern: str | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    say: str = ""
+    example: Any = None
+
+
+def key(name: str, default: Any = None) -> Any:
+    """A field whose key is not the camelCase of its attribute."""
+    return msgspec.field(default=default, name=name)
+
+
+SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def parse_size(text: str) -> int:
+    """``"64k"``, ``"1M"``, ``"2GiB"`` in bytes (powers of 1024)."""
+    number = text.strip().lower().removesuffix("ib").removesuffix("b")
+    unit = number[-1:] if number[-1:].isalpha() else ""
+    digits = number.removesuffix(unit).strip() if unit else number
+    if unit not in SIZE_UNITS or not digits.isascii() or not digits.isdigit() or len(digits) > 15:
+        raise ValueError(f'{text!r} is not a size; write bytes, or a number with k, M or G such as "64M"')
+    return int(digits) * SIZE_UNITS[unit]
+
+
+DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(text: str) -> float:
+    """``"500ms"``, ``"10s"``, ``"2m"``, ``"1h"`` in seconds."""
+    number = text.strip()
+    unit = next((unit for unit in DURATION_UNITS if number.endswith(unit)), "")
+    digits = number.removesuffix(unit).strip()
+    try:
+        if not unit or len(digits) > 12 or not digits.replace(".", "", 1).isdecimal() or not digits.isascii():
+            raise ValueError
+        return float(digits) * DURATION_UNITS[unit]
+    except ValueError:
+        raise ValueError(f'{text!r} is not a duration; write seconds, or a text such as "10s" or "2m"') from None
+
+
+SIZE = Short(str, parse_size, description='a number with k, M or G, such as "64M"')
+DURATION = Short(str, parse_duration, description='a number with ms, s, m or h, such as "30s"')
