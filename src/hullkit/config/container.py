@@ -243,14 +243,14 @@ class ImageConfig(Definition, frozen=True, kw_only=True):
     stop: StopField = None
 
 
-class Container(ImageConfig, frozen=True, kw_only=True):
+class ImageEntry(ImageConfig, frozen=True, kw_only=True):
     """An entry of ``onboot``, ``onshutdown``."""
 
     name: Annotated[str, Doc("Name of the container.")]
     image: Annotated[str, Doc("Image, or @pkg:PATH, or @component:NAME.")]
 
 
-class Service(Container, frozen=True, kw_only=True):
+class ServiceEntry(ImageEntry, frozen=True, kw_only=True):
     """An entry of ``services``."""
 
     after: Annotated[Strings | None, Doc("Services that must be ready before this one starts.")] = None

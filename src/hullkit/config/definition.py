@@ -11,11 +11,29 @@ from typing import Any
 import msgspec
 
 
-class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Definition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of everything that can be written; keys are the camelCase of the attributes unless a field names its own.
 
     ``None`` means absent; an empty list, map or text was written as such. (A null in the text is an error.)
     """
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-like data under the keys of the text; what is absent is left out."""
+        fields = msgspec.structs.fields(self)
+        fields = (*(each for each in fields if each.required), *(each for each in fields if not each.required))
+        values = ((each.encode_name, getattr(self, each.name)) for each in fields)
+        return {name: to_data(value) for name, value in values if value is not None}
+
+
+def to_data(value: Any) -> Any:
+    """A value of the configuration as JSON-like data."""
+    if isinstance(value, Definition):
+        return value.to_json()
+    if isinstance(value, tuple | list):
+        return [to_data(each) for each in value]
+    if isinstance(value, dict):
+        return {name: to_data(each) for name, each in value.items()}
+    return value
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import msgspec
 from hullkit.config.container import (
     BindNamespaces,
     BlockIO,
-    Container,
     Cpu,
     Device,
     DeviceRule,
@@ -21,6 +20,7 @@ from hullkit.config.container import (
     Id,
     IdMapping,
     ImageConfig,
+    ImageEntry,
     Interface,
     InterfacePriority,
     Memory,
@@ -29,7 +29,7 @@ from hullkit.config.container import (
     Pids,
     Resources,
     Runtime,
-    Service,
+    ServiceEntry,
     ThrottleDevice,
     WeightDevice,
 )
@@ -63,8 +63,23 @@ class KernelConfig(Definition, frozen=True, kw_only=True):
     ucode: Annotated[str | None, Doc("File of CPU microcode in the image; none when left out.")] = None
     profile: Annotated[str | None, Doc("Hardware profile that selects modules.", example="qemu")] = None
 
+    @property
+    def binary_file(self) -> str:
+        """The kernel's file in its image (LinuxKit: an empty name is the default one)."""
+        return self.binary or "kernel"
 
-class File(Definition, frozen=True, kw_only=True):
+    @property
+    def tar_file(self) -> str:
+        """The modules' file in the image; empty: none."""
+        return "kernel.tar" if self.tar is None else "" if self.tar == "none" else self.tar
+
+    @property
+    def ucode_file(self) -> str:
+        """The microcode's file in the image; empty: none."""
+        return self.ucode or ""
+
+
+class FileEntry(Definition, frozen=True, kw_only=True):
     """A file, directory or symbolic link put into the system."""
 
     path: Annotated[str | None, Doc("Path in the system.")] = None
@@ -102,10 +117,10 @@ class SystemFile(Definition, frozen=True, kw_only=True):
     kernel: Annotated[KernelConfig | None, Doc("The kernel.")] = None
     init: Annotated[tuple[str, ...] | None, Doc("Images laid over each other as the root file system.")] = None
     volumes: Annotated[tuple[Volume, ...] | None, Doc("Volumes.")] = None
-    onboot: Annotated[tuple[Container, ...] | None, Doc("Containers run one after the other at boot.")] = None
-    onshutdown: Annotated[tuple[Container, ...] | None, Doc("Containers run one after the other at shutdown.")] = None
-    services: Annotated[tuple[Service, ...] | None, Doc("Containers that keep running.")] = None
-    files: Annotated[tuple[File, ...] | None, Doc("Files put into the root file system.")] = None
+    onboot: Annotated[tuple[ImageEntry, ...] | None, Doc("Containers run one after the other at boot.")] = None
+    onshutdown: Annotated[tuple[ImageEntry, ...] | None, Doc("Containers run one after the other at shutdown.")] = None
+    services: Annotated[tuple[ServiceEntry, ...] | None, Doc("Containers that keep running.")] = None
+    files: Annotated[tuple[FileEntry, ...] | None, Doc("Files put into the root file system.")] = None
     trust: Annotated[Trust | None, Doc("Accepted for LinuxKit's sake; without effect.")] = None
 
     layout: Annotated[Literal["flat", "packed"] | None, Doc("How the root file systems are stored.")] = None
@@ -131,17 +146,24 @@ class SystemConfig(SystemFile, frozen=True, kw_only=True):
 
     init: tuple[str, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    onboot: tuple[Container, ...] = ()
-    onshutdown: tuple[Container, ...] = ()
-    services: tuple[Service, ...] = ()
-    files: tuple[File, ...] = ()
+    onboot: tuple[ImageEntry, ...] = ()
+    onshutdown: tuple[ImageEntry, ...] = ()
+    services: tuple[ServiceEntry, ...] = ()
+    files: tuple[FileEntry, ...] = ()
     checks: tuple[Check, ...] = ()
     kernel: KernelConfig = KernelConfig()
     origin: Origin = msgspec.field(default_factory=Origin)
 
-    def containers(self) -> tuple[tuple[str, int, Container], ...]:
+    def position(self, *path: str | int) -> Position | None:
+        """Where the value at ``path`` was written, or the nearest value around it."""
+        for length in range(len(path), 0, -1):
+            if found := self.origin.positions.get(path[:length]):
+                return Position(*found)
+        return None
+
+    def containers(self) -> tuple[tuple[str, int, ImageEntry], ...]:
         """All containers as (section, index, entry), in LinuxKit's order."""
-        sections: tuple[tuple[str, tuple[Container, ...]], ...] = (
+        sections: tuple[tuple[str, tuple[ImageEntry, ...]], ...] = (
             ("onboot", self.onboot),
             ("onshutdown", self.onshutdown),
             ("services", self.services),
@@ -153,11 +175,8 @@ class SystemConfig(SystemFile, frozen=True, kw_only=True):
 
 
 def position_of(config: SystemConfig, *path: str | int) -> Position | None:
-    """Where the value at ``path`` was written, or the nearest value around it."""
-    for length in range(len(path), 0, -1):
-        if found := config.origin.positions.get(path[:length]):
-            return Position(*found)
-    return None
+    """``config.position(*path)``."""
+    return config.position(*path)
 
 
 def base_directory(config: SystemConfig, *path: str | int) -> str:
@@ -176,13 +195,13 @@ __all__ = [
     "BlockIO",
     "Budget",
     "Check",
-    "Container",
+    "ImageEntry",
     "Cpu",
     "Definition",
     "Device",
     "DeviceRule",
     "ExecCheck",
-    "File",
+    "FileEntry",
     "HttpCheck",
     "HugepageLimit",
     "Id",
@@ -205,7 +224,7 @@ __all__ = [
     "Restart",
     "Runtime",
     "Seccomp",
-    "Service",
+    "ServiceEntry",
     "Stop",
     "SystemConfig",
     "SystemFile",
