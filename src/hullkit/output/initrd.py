@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import BinaryIO
 
@@ -11,7 +10,7 @@ from hullkit.context import Context
 from hullkit.output import output_format
 from hullkit.steps import cached_path, step_id
 from hullkit.tree.cpio import write_cpio
-from hullkit.tree.entry import Entry, FileSlice, Source
+from hullkit.tree.entry import FileSlice, Source, fingerprint
 from hullkit.tree.segment import write_segment
 
 _LEVEL = 19
@@ -44,8 +43,8 @@ def compressed_segment(context: Context, segment: Segment) -> FileSlice:
     """The segment compressed; made once for each content."""
     import zstandard
 
-    described = [_described(entry) for entry in segment.entries]
-    identity = step_id("cpio", [segment.compression, _LEVEL, zstandard.__version__, described], _CODE)
+    inputs = [segment.compression, _LEVEL, zstandard.__version__, fingerprint(segment.entries)]
+    identity = step_id("cpio", inputs, _CODE)
     path = cached_path(
         context,
         "cpio",
@@ -54,15 +53,6 @@ def compressed_segment(context: Context, segment: Segment) -> FileSlice:
         suffix=".cpio.zst",
     )
     return FileSlice(path, 0, path.stat().st_size)
-
-
-def _described(entry: Entry) -> list[object]:
-    digest = hashlib.sha256()
-    if entry.content is not None:
-        for chunk in entry.content.chunks():
-            digest.update(chunk)
-    fields = [entry.path, entry.type.value, entry.mode, entry.uid, entry.gid, entry.mtime, entry.target, entry.rdev]
-    return [*fields, digest.hexdigest()]
 
 
 def copy(source: Source, stream: BinaryIO) -> None:

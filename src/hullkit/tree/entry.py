@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -103,3 +105,16 @@ class Entry:
     @property
     def size(self) -> int:
         return self.content.size if self.content is not None else 0
+
+
+def fingerprint(entries: Iterable[Entry]) -> str:
+    """A digest of everything that a writer may write of these entries, in this order: metadata and contents."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        fields = [entry.path, entry.type.value, entry.mode, entry.uid, entry.gid, entry.mtime, entry.target]
+        attributes = [[name, value.hex()] for name, value in entry.xattrs]
+        digest.update(json.dumps([*fields, entry.rdev, entry.size, attributes]).encode())
+        if entry.content is not None:
+            for chunk in entry.content.chunks():
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""The first segment of the initramfs: init, and the few kernel modules that it needs to reach the root."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from hullkit.assemble.images import SystemImage
+from hullkit.assemble.system import Segment
+from hullkit.errors import ConfigError
+from hullkit.tree.entry import Bytes, Entry, EntryType, Source
+from hullkit.tree.tree import Tree
+
+#: what mounts a store of erofs images that lies in the initramfs
+ROOT_MODULES = ("loop", "erofs", "overlay")
+
+
+def read(source: Source) -> bytes:
+    return b"".join(source.chunks())
+
+
+def modules_directory(kernel: SystemImage) -> str:
+    """The path of ``…/modules/VERSION`` in the kernel image."""
+    for entry in kernel.tree.entries():
+        if posixpath.basename(entry.path) == "modules.dep" and "/modules/" in entry.path:
+            return posixpath.dirname(entry.path)
+    raise ConfigError(
+        f"the kernel image {kernel.reference} has no modules.dep, and the packed layout needs the modules "
+        + ", ".join(ROOT_MODULES),
+        hint="use layout: flat, or a kernel component",
+        where=kernel.where,
+    )
+
+
+def parse_modules_dep(text: str) -> Mapping[str, tuple[str, tuple[str, ...]]]:
+    """modules.dep (modules.dep.bin(5)): module name -> (its path, paths of its dependencies)."""
+    found = {}
+    for line in text.splitlines():
+        path, _, dependencies = line.partition(":")
+        name = posixpath.basename(path).split(".ko", 1)[0].replace("-", "_")
+        found[name] = (path, tuple(dependencies.split()))
+    return found
+
+
+def root_modules(kernel: SystemImage, names: Iterable[str] = ROOT_MODULES) -> Iterator[Entry]:
+    """The named modules with their dependencies, and a modules.dep; one that is built in has no file here."""
+    directory = modules_directory(kernel)
+    table = parse_modules_dep(read(_content(kernel.file(f"{directory}/modules.dep"))).decode())
+    lines = {}
+    for name in names:
+        if name in table:
+            path, dependencies = table[name]
+            for each in (path, *dependencies):
+                base = posixpath.basename(each).split(".ko", 1)[0].replace("-", "_")
+                lines[each] = table[base][1]
+    version = posixpath.basename(directory)
+    for path in sorted(lines):
+        yield replace(kernel.file(f"{directory}/{path}"), path=f"lib/modules/{version}/{path}")
+    text = "".join(f"{path}: {' '.join(lines[path])}".rstrip() + "\n" for path in sorted(lines))
+    yield Entry(f"lib/modules/{version}/modules.dep", EntryType.FILE, 0o644, content=Bytes(text.encode()))
+
+
+def _content(entry: Entry) -> Source:
+    assert entry.content is not None
+    return entry.content
+
+
+def boot_segment(init: SystemImage, kernel: SystemImage | None) -> Segment:
+    """``/init``, the console device, and the modules."""
+    tree = Tree()
+    tree.add(replace(init.file("init"), path="init"))
+    # the kernel opens this for init before devtmpfs is there (init/main.c, console_on_rootfs)
+    tree.add(Entry("dev/console", EntryType.CHAR, 0o600, rdev=(5, 1)))
+    if kernel is not None:
+        for entry in root_modules(kernel):
+            tree.add(entry)
+    return Segment("boot", tuple(tree.entries()), "zstd")

@@ -1,0 +1,70 @@
+"""The containers of a system: names, bundles and runtime configuration, the same in every layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hullkit.assemble.images import Images, SystemImage
+from hullkit.assemble.spec import effective_config, runtime_json, runtime_spec
+from hullkit.config.load import parse_image_config
+from hullkit.config.model import Container as Entry
+from hullkit.config.model import ImageConfig, SystemConfig, container_ids, position_of
+from hullkit.errors import Position
+
+KINDS = ("onboot", "onshutdown", "services")
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container: ``bundle`` is its directory below the root, ``config`` what applies to it after precedence."""
+
+    kind: str
+    entry: Entry
+    image: SystemImage
+    config: ImageConfig
+    bundle: str
+    spec: dict[str, Any]
+    runtime: dict[str, Any]
+    where: Position | None
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @property
+    def readonly(self) -> bool:
+        return bool(self.spec["root"].get("readonly"))
+
+    def config_json(self) -> bytes:
+        return _json(self.spec)
+
+    def runtime_json(self) -> bytes:
+        return _json(self.runtime)
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, indent=4, sort_keys=True, ensure_ascii=False).encode()
+
+
+def containers(config: SystemConfig, images: Images, *, hardened: bool) -> Iterator[Container]:
+    """All containers in order; ``hardened``: hullkit's safe defaults instead of LinuxKit's."""
+    ids = container_ids(config)
+    for kind, number, entry in config.containers():
+        image = images[entry.image]
+        label = image.image.labels.get("org.mobyproject.config")
+        parsed = parse_image_config(label, f"the label of {entry.image}") if label else None
+        effective = effective_config(entry, parsed, image.image.config.get("config") or {})
+        name = entry.name if kind == "services" else f"{number:03d}-{entry.name}"
+        yield Container(
+            kind=kind,
+            entry=entry,
+            image=image,
+            config=effective,
+            bundle=f"containers/{kind}/{name}",
+            spec=runtime_spec(effective, rootfs_path="rootfs", ids=ids, hardened=hardened),
+            runtime=runtime_json(effective),
+            where=position_of(config, kind, number),
+        )

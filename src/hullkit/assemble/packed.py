@@ -1,0 +1,179 @@
+"""The packed layout: every layer is one read-only erofs image, made once; roots are overlays of layers.
+
+The initramfs carries init and the modules that reach the root (one compressed segment), the images as they are (they
+are compressed inside), and one generated image with what this configuration adds: a directory for the root and one for
+each container. A changed line makes a new generated image and repacks nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from hullkit.assemble.boot import boot_segment
+from hullkit.assemble.containers import Container, containers
+from hullkit.assemble.files import add_files
+from hullkit.assemble.hulljson import container_json, hull_json
+from hullkit.assemble.images import Images, SystemImage, stacked
+from hullkit.assemble.mountpoints import add_mount_points
+from hullkit.assemble.overlay import Overlay, directory_entry
+from hullkit.assemble.system import Segment, System
+from hullkit.config.model import SystemConfig, container_ids
+from hullkit.context import Context
+from hullkit.errors import ConfigError
+from hullkit.oci.image import Layer
+from hullkit.steps import cached_path, step_id
+from hullkit.tree.entry import Bytes, Entry, EntryType, FileSlice, Owner, fingerprint
+from hullkit.tree.erofs import erofs_id, make_erofs
+from hullkit.tree.tree import Tree
+
+_CODE = ("hullkit.tree.erofs", "hullkit.tree.tar")
+_STORE = "hull/store"
+_OWNER = Owner(image="hullkit")
+#: hexadecimal digits of a layer's id; enough that no two layers ever share one
+_ID_LENGTH = 32
+#: directories of the root that something is mounted on, or that programs expect
+_ROOT_DIRECTORIES = ("dev", "proc", "sys", "run", "tmp", "var", "etc", "root", "mnt")
+_RESOLV_CONF = "/run/resolvconf/resolv.conf"
+
+
+def assemble_packed(context: Context, config: SystemConfig, images: Images, name: str) -> System:
+    """Assemble a system whose initramfs carries the store of erofs images (it lives in RAM)."""
+    init = _init_image(config, images)
+    root_images = [images[reference] for reference in config.init if images[reference] is not init]
+    if images.kernel is not None:
+        root_images.insert(0, images.kernel.without(kernel_file(config)))
+    found = list(containers(config, images, hardened=True))
+    store = _Store(context, [*root_images, *(container.image for container in found)])
+
+    root = Overlay(stacked(root_images))
+    _root_skeleton(root, found)
+    add_files(root, config, container_ids(config))
+    generated = _generated_image(context, root, found)
+
+    told = []
+    for container in found:
+        references = [f"{generated.identity}/{container.bundle}", *store.references(container.image)]
+        told.append((container, container_json(container, references, writable=not container.readonly)))
+    root_references = [f"{generated.identity}/root"]
+    for image in reversed(root_images):
+        root_references += store.references(image)
+    files = {**store.files(), generated.identity: f"{_STORE}/{generated.identity}.erofs"}
+    document = hull_json(config, name, "packed", files, root_references, told)
+    return System(
+        name=name,
+        arch=context.arch,
+        layout="packed",
+        kernel=images.kernel.file(kernel_file(config)).content if images.kernel else None,
+        cmdline=config.kernel.cmdline or "",
+        ucode=images.kernel.file(config.kernel.ucode).content if images.kernel and config.kernel.ucode else None,
+        segments=(
+            boot_segment(init, images.kernel),
+            Segment("store", tuple(_under_store(store.entries()))),
+            Segment("system", (*_under_store([generated.entry]), _file("hull.json", document))),
+        ),
+    )
+
+
+def kernel_file(config: SystemConfig) -> str:
+    return config.kernel.binary or "kernel"
+
+
+def _init_image(config: SystemConfig, images: Images) -> SystemImage:
+    for reference in config.init:
+        if images[reference].role == "init":
+            return images[reference]
+    raise ConfigError(
+        "the packed layout needs hullkit's init", hint='add "@component:hullkit-init" to init:, or use layout: flat'
+    )
+
+
+def _file(path: str, data: bytes) -> Entry:
+    return Entry(path, EntryType.FILE, 0o644, content=Bytes(data), owner=_OWNER)
+
+
+def _under_store(entries: Iterable[Entry]) -> Iterable[Entry]:
+    return [directory_entry("hull"), directory_entry(_STORE), *entries]
+
+
+def _root_skeleton(root: Overlay, found: Sequence[Container]) -> None:
+    """Mount points, resolv.conf, and the bundles of all containers."""
+    for path in _ROOT_DIRECTORIES:
+        root.ensure(path, directory_entry)
+    root.ensure("etc/resolv.conf", lambda path: Entry(path, EntryType.SYMLINK, 0o777, target=_RESOLV_CONF))
+    for container in found:
+        root.directory(f"{container.bundle}/rootfs")
+        root.add(_file(f"{container.bundle}/config.json", container.config_json()))
+        root.add(_file(f"{container.bundle}/runtime.json", container.runtime_json()))
+
+
+class _Packed:
+    """One erofs image of the store."""
+
+    def __init__(self, identity: str, path: Path, owner: Owner) -> None:
+        self.identity = identity
+        self.entry = Entry(
+            f"{_STORE}/{identity}.erofs",
+            EntryType.FILE,
+            0o444,
+            content=FileSlice(path, 0, path.stat().st_size),
+            owner=owner,
+        )
+
+
+def _generated_image(context: Context, root: Overlay, found: Sequence[Container]) -> _Packed:
+    """What this configuration adds: ``root`` and a directory for each container's bundle."""
+    tree = Tree()
+    for top in ("root", *(container.bundle for container in found)):
+        tree.add(directory_entry(top))
+    for entry in root.entries():
+        tree.add(replace(entry, path=f"root/{entry.path}"))
+    for container in found:
+        overlay = Overlay(container.image.tree)
+        add_mount_points(overlay, container.spec, root)
+        for entry in overlay.entries():
+            tree.add(replace(entry, path=f"{container.bundle}/{entry.path}"))
+    entries = list(tree.entries())
+    identity = step_id("erofs", [erofs_id(context), fingerprint(entries)], _CODE)[:_ID_LENGTH]
+    path = cached_path(context, "erofs", identity, lambda made: make_erofs(context, entries, made), suffix=".erofs")
+    return _Packed(identity, path, _OWNER)
+
+
+class _Store:
+    """The erofs images of all layers in use, each once."""
+
+    def __init__(self, context: Context, images: Sequence[SystemImage]) -> None:
+        wanted: dict[str, tuple[SystemImage, Layer]] = {}
+        for image in images:
+            for layer in image.layers:
+                wanted.setdefault(layer.diff_id, (image, layer))
+        tool = erofs_id(context)
+        # mkfs.erofs works on one core for the most part: several layers at a time
+        with ThreadPoolExecutor(max_workers=context.jobs) as pool:
+            packed = pool.map(lambda each: _packed_layer(context, tool, *each), wanted.values())
+            self._packed = dict(zip(wanted, packed, strict=True))
+
+    def references(self, image: SystemImage) -> list[str]:
+        """Layer ids of an image, top first."""
+        return [self._packed[layer.diff_id].identity for layer in reversed(image.layers)]
+
+    def files(self) -> dict[str, str]:
+        return {each.identity: each.entry.path for each in self._packed.values()}
+
+    def entries(self) -> list[Entry]:
+        return [each.entry for each in self._packed.values()]
+
+
+def _packed_layer(context: Context, tool: str, image: SystemImage, layer: Layer) -> _Packed:
+    identity = step_id("erofs", [tool, layer.diff_id], _CODE)[:_ID_LENGTH]
+
+    def make(path: Path) -> None:
+        with context.bus.step(f"pack layer {layer.diff_id[7:19]} of {image.reference}"):
+            entries = image.layer_entries(layer)
+            whiteouts = any(entry.path.rpartition("/")[2].startswith(".wh.") for entry in entries)
+            make_erofs(context, entries, path, whiteouts=whiteouts)
+
+    path = cached_path(context, "erofs", identity, make, suffix=".erofs")
+    return _Packed(identity, path, Owner(image=image.reference, layer=layer.diff_id))
