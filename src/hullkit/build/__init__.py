@@ -1,0 +1,1 @@
+"""The recipe of a build: text → config → images → system → files."""

@@ -1,0 +1,74 @@
+"""What ``build``, ``run`` and ``lock`` have in common: input files, the name of the outputs, the lock beside them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hullkit.assemble.system import System
+from hullkit.cli.common import with_lock
+from hullkit.config.model import SystemConfig
+from hullkit.context import Context
+from hullkit.errors import ConfigError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_OPTIONS = [
+    click.argument("files", nargs=-1, required=True, metavar="FILE..."),
+    click.option("--name", help="Name of the system and prefix of its outputs.  [default: base name of the last FILE]"),
+    click.option("--layout", type=click.Choice(["packed", "flat"]), help="How root file systems are stored."),
+    click.option("--locked", is_flag=True, help="Use the lock beside FILE, and refuse anything that differs from it."),
+    click.option("--lock-file", type=click.Path(path_type=Path), help="The lock to use.  [default: FILE with .lock]"),
+]
+
+
+def input_options(function: Function) -> Function:
+    """Add FILE... and the options about them."""
+    wrapped: Any = function
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[no-any-return]
+
+
+def name_of(files: tuple[str, ...], name: str | None) -> str:
+    """The given name, else the base of the last file; "hullkit" for standard input."""
+    chosen = name or ("hullkit" if files[-1] == "-" else Path(files[-1]).stem)
+    if not chosen or "/" in chosen or chosen in (".", ".."):
+        raise ConfigError(f"{chosen!r} cannot be the name of outputs", hint="give --name")
+    return chosen
+
+
+def load_config(files: tuple[str, ...]) -> SystemConfig:
+    from hullkit.config.load import load
+
+    return load(files, stdin=sys.stdin.buffer if "-" in files else None)
+
+
+def lock_path(files: tuple[str, ...], lock_file: Path | None) -> Path:
+    return lock_file or (Path("hullkit.lock") if files[-1] == "-" else Path(files[-1]).with_suffix(".lock"))
+
+
+def load_system(
+    context: Context,
+    files: tuple[str, ...],
+    *,
+    host_tools: bool,
+    name: str | None,
+    layout: str | None,
+    locked: bool,
+    lock_file: Path | None,
+) -> tuple[Context, SystemConfig, System]:
+    """Read the input and build the system; the context returned uses the lock's tools where there is a lock."""
+    from hullkit.build.build import build_system
+    from hullkit.lock.lock import find_lock
+
+    config = load_config(files)
+    lock = find_lock(lock_path(files, lock_file), context.arch, required=locked or lock_file is not None, strict=locked)
+    if lock is not None:
+        context = with_lock(replace(context), host_tools, lock)
+    return context, config, build_system(context, config, name_of(files, name), layout=layout, lock=lock)
