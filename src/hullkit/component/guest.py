@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import hullkit
@@ -19,50 +20,40 @@ def guest_sources() -> Path | None:
     return checkout if (checkout / "go.mod").is_file() else None
 
 
-def packaged_sources() -> Path | None:
-    """The sources of init that the wheel carries, for architectures whose binary it does not."""
-    packaged = _PACKAGE / "_guest" / "src" / "init"
-    return packaged if (packaged / "go.mod").is_file() else None
+def guest_id(arch: str) -> str:
+    """Identifies init for ``arch`` without compiling it, for the ids of steps that use it. Errors as guest_binary."""
+    origin = _origin(check_arch(arch))
+    if origin.is_file():
+        return hashlib.sha256(origin.read_bytes()).hexdigest()
+    return program_id(origin, find_goroot(), arch)
 
 
 def guest_binary(context: Context, arch: str) -> Path:
-    """The static binary of init for ``arch``.
+    """The static binary of init for ``arch``, compiled once per sources, toolchain version and architecture.
 
-    In a checkout the sources always win (a binary packaged earlier may be old). Compiled once per sources, toolchain
-    version and architecture. Raises NotFound without sources or toolchain, ToolError when it does not compile.
+    Raises NotFound without sources or toolchain, ToolError when it does not compile.
     """
-    check_arch(arch)
-    sources = guest_sources()
-    packaged = _PACKAGE / "_guest" / arch / "init"
-    if sources is None and packaged.is_file():
-        return packaged
-    sources = sources or packaged_sources()
-    if sources is None:
-        raise NotFound(f"this installation has neither init for {arch} nor its sources")
-    return _compiled(context, sources, arch)
-
-
-def guest_id(context: Context, arch: str) -> str:
-    """Identifies the binary without compiling it, for ids of steps that use it."""
-    sources = guest_sources() or packaged_sources()
-    packaged = _PACKAGE / "_guest" / arch / "init"
-    if guest_sources() is None and packaged.is_file():
-        import hashlib
-
-        return hashlib.sha256(packaged.read_bytes()).hexdigest()
-    if sources is None:
-        raise NotFound(f"this installation has neither init for {arch} nor its sources")
-    return program_id(sources, find_goroot(), arch)
-
-
-def _compiled(context: Context, sources: Path, arch: str) -> Path:
+    origin = _origin(check_arch(arch))
+    if origin.is_file():
+        return origin
     goroot = find_goroot()
 
     def make(out: Path) -> None:
-        step = f"compile init for {arch}"
-        with context.bus.step(step):
-            compile_program(
-                sources, arch, out, goroot=goroot, cache=context.cache.path("go-build", "x").parent, jobs=context.jobs
-            )
+        cache = context.cache.path("go-build", "x").parent
+        with context.bus.step(f"compile init for {arch}"):
+            compile_program(origin, arch, out, goroot=goroot, cache=cache, jobs=context.jobs)
 
-    return cached_path(context, "guest", program_id(sources, goroot, arch), make)
+    return cached_path(context, "guest", program_id(origin, goroot, arch), make)
+
+
+def _origin(arch: str) -> Path:
+    """A binary, or a directory of sources: a checkout's always, since a binary beside them may be old."""
+    packaged = _PACKAGE / "_guest" / arch / "init"
+    sources = _PACKAGE / "_guest" / "src" / "init"
+    if checkout := guest_sources():
+        return checkout
+    if packaged.is_file():
+        return packaged
+    if (sources / "go.mod").is_file():
+        return sources
+    raise NotFound(f"this installation has neither init for {arch} nor its sources")
