@@ -1,0 +1,284 @@
+"""Boot a system without a person, follow it until it is up, ask it for its checks, and switch it off."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from hullkit.context import Context
+from hullkit.errors import ConfigError, ToolError
+from hullkit.machine import disk, kvm, ports, qemu
+from hullkit.machine.boot import BootFiles
+from hullkit.machine.consolelog import ConsoleLog
+from hullkit.machine.control import Container, printable
+from hullkit.machine.options import MIB, MachineOptions, Publish
+from hullkit.machine.ports import HttpCheck
+from hullkit.machine.process import Machine, Stopped
+from hullkit.machine.report import CheckReport, ContainerReport, Failure, GuestReport, HostReport, Report
+from hullkit.machine.session import Session
+
+#: seconds until a system must be up with KVM; TCG is given twice that
+TIMEOUT = 180.0
+#: seconds for the answer to ``check``: a check may itself wait for a slow command
+ANSWER = 60.0
+#: seconds for an orderly end (services have 10 s each to stop, side by side)
+POWER_OFF = 60.0
+#: seconds for each published port to answer
+PORT = 15.0
+
+
+def run_check(
+    context: Context,
+    boot: BootFiles,
+    options: MachineOptions,
+    *,
+    http_checks: Sequence[HttpCheck] = (),
+    hold: float = 0.0,
+    console_log: Path | None = None,
+) -> Report:
+    """Boot and check; the report says ``ok``, or who is to blame.
+
+    ``http_checks`` are asked from the host too where their port is published. ``hold``: seconds that the system stays
+    up after its checks (SIGINT ends that early). The console goes to ``console_log``, else to ``machine/console.log``
+    in the cache. Raises HostError, ConfigError, NotFound or ToolError when the machine cannot even be started.
+    """
+    accel = kvm.choose_accel(context, options)
+    ports.check_free(options.publish)
+    disk.prepare(context, options.disks)
+    check_memory(boot, options)
+    program = qemu.find_qemu(context, options)
+    with ExitStack() as stack:
+        work = stack.enter_context(context.cache.temp_dir())
+        log = stack.enter_context(ConsoleLog(console_log or work / "console.log"))
+        metadata = disk.metadata_image(options.data, work)
+
+        def command(console: int, control: int) -> list[str]:
+            return qemu.command(program, boot, options, qemu.Wires(accel, console, control, metadata, once=True))
+
+        machine = stack.enter_context(Machine(command, program.env))
+        context.bus.command(machine.shell_line)
+        session = Session(machine, log, context.bus)
+        run = Run(context, options, session, http_checks, hold, accel)
+        failures, checks = run.go()
+        machine.kill()
+        kept = console_log or context.cache.publish(log.path, context.cache.path("machine", "console.log"))
+        return make_report(boot, options, session, accel, failures, checks, kept)
+
+
+def check_memory(boot: BootFiles, options: MachineOptions) -> None:
+    need = boot.kernel.stat().st_size + boot.initrd.stat().st_size
+    if need > options.mem * MIB:
+        raise ConfigError(
+            f"--mem {options.mem}: kernel and initramfs alone are {need / MIB:.0f} MiB",
+            hint=f"--mem {-(-2 * need // MIB)} may do",
+        )
+
+
+class Run:
+    """The course of one checked boot; ``go`` gives what failed and what the host itself checked."""
+
+    def __init__(
+        self,
+        context: Context,
+        options: MachineOptions,
+        session: Session,
+        http_checks: Sequence[HttpCheck],
+        hold: float,
+        accel: str,
+    ) -> None:
+        self._bus = context.bus
+        self._options = options
+        self._session = session
+        self._http_checks = http_checks
+        self._hold = hold
+        self._slow = 1.0 if accel == "kvm" else 2.0
+
+    def go(self) -> tuple[list[Failure], list[CheckReport]]:
+        failures: list[Failure] = []
+        checks: list[CheckReport] = []
+        session = self._session
+        if not self._boot():
+            failures.append(session.failure or self._too_slow())
+            self._raise_if_it_never_ran()
+        elif self._options.publish:
+            self._tell_published()
+        if session.heard and not session.broken():
+            failures += self._ask_for_checks(failures)
+        if not failures:
+            checks = self._probe_ports()
+            failures += [Failure(check.culprit, f"{check.name}: {check.message}") for check in checks if not check.ok]
+        if not failures and not self._stay():
+            failures.append(session.failure or Failure("boot", "the machine broke down"))
+        failures += self._power_off(failures)
+        return failures, checks
+
+    def _boot(self) -> bool:
+        session = self._session
+        limit = self._options.timeout or TIMEOUT * self._slow
+        with self._bus.step("boot"):
+            session.wait(lambda: session.up is not None or session.failure is not None, limit)
+        if session.up is None or session.failure is not None:
+            return False
+        self._bus.info(
+            f"up {session.up.at:.1f} s after power-on ({session.up_cpu_seconds or 0:.1f} s of QEMU's CPU time)"
+        )
+        return True
+
+    def _too_slow(self) -> Failure:
+        session = self._session
+        waiting = [one for one in session.containers.values() if one.state in ("starting", "running")]
+        names = ", ".join(printable(one.name, 60) for one in waiting[:10])
+        message = f"not up after {session.elapsed():.0f} s: it stopped {session.where()}"
+        if names:
+            return Failure(names, f"{message}, waiting for {names}")
+        culprit = session.stages[-1].name if session.stages else ("firmware" if session.log.silent else "kernel")
+        return Failure(culprit, message)
+
+    def _raise_if_it_never_ran(self) -> None:
+        machine = self._session.machine
+        if machine.ended() and machine.exit_code and self._session.log.silent and not self._session.stages:
+            raise ToolError(
+                f"QEMU did not start: {machine.said() or f'exit status {machine.exit_code}'}",
+                command=machine.shell_line,
+            )
+
+    def _tell_published(self) -> None:
+        for port in self._options.publish:
+            self._bus.info(
+                f"published: {where_to_reach(port, self._http_checks)} leads to port {port.guest} of the guest"
+            )
+
+    def _ask_for_checks(self, before: list[Failure]) -> list[Failure]:
+        session = self._session
+        session.ask("check")
+        patience = (ANSWER if not before else ANSWER / 4) * self._slow
+        with self._bus.step("checks"):
+            session.wait(lambda: session.report is not None, patience)
+        if session.report is None:
+            if before:
+                return []
+            return [session.failure or Failure("init", f"no answer to the checks after {patience:.0f} s")]
+        return failures_of(session, before)
+
+    def _probe_ports(self) -> list[CheckReport]:
+        results: list[CheckReport] = []
+        for port in self._options.publish:
+            if port.protocol == "tcp":
+                checks = [check for check in self._http_checks if check.port == port.guest]
+                with self._bus.step(f"port {port.host}"):
+                    results.append(self._probe_port(port, checks))
+        return results
+
+    def _probe_port(self, port: Publish, checks: Sequence[HttpCheck]) -> CheckReport:
+        """In a thread, for the guest's console must be read meanwhile: a guest whose console is full stands still."""
+        probe = ports.Probe(port, checks, PORT * self._slow)
+        probe.start()
+        self._session.wait(lambda: probe.result is not None, PORT * self._slow + ports.LONGEST)
+        probe.give_up.set()
+        name = f"port {port.host}"
+        return probe.result or CheckReport(name, ok=False, culprit=f"port {port.guest}", message="no answer")
+
+    def _stay(self) -> bool:
+        """Keep the system up as long as asked; False when it breaks down meanwhile."""
+        if self._hold > 0:
+            self._bus.info(f"staying up for {self._hold:g} s (Ctrl-C ends that)")
+            try:
+                self._session.wait(lambda: False, self._hold)
+            except Stopped as stopped:
+                if stopped.signum != signal.SIGINT:
+                    raise
+        return not self._session.broken()
+
+    def _power_off(self, before: list[Failure]) -> list[Failure]:
+        session, machine = self._session, self._session.machine
+        if not session.heard or session.broken():
+            return []
+        session.ask("poweroff")
+        patience = (POWER_OFF if not before else POWER_OFF / 4) * self._slow
+        with self._bus.step("power off"):
+            session.wait(machine.ended, patience)
+        if before or machine.exit_code == 0:
+            return []
+        if machine.exit_code is None:
+            return [session.failure or Failure("init", f"the machine did not power off within {patience:.0f} s")]
+        return [Failure("qemu", f"QEMU ended with status {machine.exit_code}: {machine.said()}")]
+
+
+def where_to_reach(port: Publish, http_checks: Sequence[HttpCheck]) -> str:
+    web = port.protocol == "tcp" and (
+        port.guest in (80, 8080) or any(check.port == port.guest for check in http_checks)
+    )
+    return f"{'http' if web else port.protocol}://{ports.address_of(port)}:{port.host}"
+
+
+def failures_of(session: Session, before: Sequence[Failure]) -> list[Failure]:
+    """What the guest's report says is wrong, each culprit once: its checks, then containers that failed."""
+    report = session.report
+    assert report is not None
+    named = {failure.culprit for failure in before}
+    found = []
+    for check in report.checks:
+        culprit = printable(check.culprit or check.name, 100)
+        if not check.ok and culprit not in named:
+            message = printable(f"{check.name}: {check.message}" if check.message else check.name)
+            found.append(Failure(culprit, message))
+    named |= {failure.culprit for failure in found}
+    for container in report.containers:
+        if container.state == "failed" and printable(container.name, 100) not in named:
+            event = session.containers.get(container.name)
+            why = event.message if event is not None and event.message else f"failed (exit status {container.exit})"
+            found.append(Failure(printable(container.name, 100), printable(why)))
+    return found
+
+
+def make_report(
+    boot: BootFiles,
+    options: MachineOptions,
+    session: Session,
+    accel: str,
+    failures: Sequence[Failure],
+    checks: Sequence[CheckReport],
+    log: Path,
+) -> Report:
+    machine = session.machine
+    host = HostReport(
+        arch=options.arch,
+        accel=accel,
+        cpus=options.cpus,
+        mem=options.mem,
+        kernel_bytes=boot.kernel.stat().st_size,
+        initrd_bytes=boot.initrd.stat().st_size,
+        wall_seconds=round(session.elapsed(), 3),
+        cpu_seconds=round(machine.cpu_seconds(), 3),
+        up_seconds=round(session.up.at, 3) if session.up is not None else None,
+        up_cpu_seconds=session.up_cpu_seconds,
+        peak_bytes=machine.peak_bytes(),
+        console_log=os.fspath(log),
+    )
+    guest = session.report or GuestReport(version=1, containers=tuple(map(seen, session.containers.values())))
+    culprits = dict.fromkeys(failure.culprit for failure in failures)
+    return Report(
+        version=1,
+        ok=not failures,
+        culprit=", ".join(culprits),
+        message="; ".join(failure.message for failure in failures),
+        failures=tuple(failures),
+        name=boot.name or guest.name,
+        host=host,
+        stages=session.boot_stages(),
+        kernel=guest.kernel,
+        init=guest.init,
+        runtime=guest.runtime,
+        containers=guest.containers,
+        memory=guest.memory,
+        addresses=guest.addresses,
+        checks=(*guest.checks, *checks),
+    )
+
+
+def seen(event: Container) -> ContainerReport:
+    """A container as its latest event told it, for a guest that never came to report."""
+    return ContainerReport(event.name, event.kind, event.state, event.exit, event.restarts)

@@ -1,0 +1,172 @@
+"""One running QEMU: started so that it dies with us, watched through its sockets, and always reaped."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from hullkit.errors import ToolError
+
+#: of what QEMU itself says (its stderr), this much of the end is kept
+_SAID = 1 << 14
+_PR_SET_PDEATHSIG = 1
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked this process to end; the exit code of a shell is 128 + ``signum``."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+@contextmanager
+def stop_signals() -> Iterator[None]:
+    """SIGTERM, SIGHUP and SIGINT raise Stopped in the main thread, so that ``finally`` blocks run."""
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        raise Stopped(signum)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Machine:
+    """A started QEMU; use as a context manager, which kills and reaps it at the end.
+
+    ``arguments`` gets the two file descriptors QEMU inherits, (console, control), and gives the command line.
+    """
+
+    def __init__(self, arguments: Callable[[int, int], Sequence[str]], env: Mapping[str, str]) -> None:
+        self.console, console = socket.socketpair()
+        self.control, control = socket.socketpair()
+        inherited = (console.fileno(), control.fileno())
+        self.argv = list(arguments(*inherited))
+        self._usage: resource.struct_rusage | None = None
+        self._said = b""
+        try:
+            # preexec_fn is safe: all it does is call prctl, which wants no lock that another thread might hold
+            self._process = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **env},
+                pass_fds=inherited,
+                start_new_session=True,
+                preexec_fn=_die_with_parent(),
+            )
+        except OSError as error:
+            self.console.close()
+            self.control.close()
+            raise ToolError(f"cannot start {self.argv[0]}: {error.strerror}", command=self.shell_line) from error
+        finally:
+            console.close()
+            control.close()
+        self.started = time.monotonic()
+        assert self._process.stderr is not None
+        os.set_blocking(self._process.stderr.fileno(), False)
+        self.console.setblocking(False)
+
+    @property
+    def shell_line(self) -> str:
+        """The command to show to a person; the two inherited sockets do not survive pasting."""
+        return shlex.join(self.argv)
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.console.close()
+        self.control.close()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far; of a machine that has ended, all of it."""
+        if self._usage is not None:
+            return self._usage.ru_utime + self._usage.ru_stime
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        # proc(5): utime and stime are fields 14 and 15; the first one after the ")" is 3
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_bytes(self) -> int:
+        """The largest resident set, known once the machine has ended; 0 before."""
+        return self._usage.ru_maxrss * 1024 if self._usage is not None else 0
+
+    def said(self) -> str:
+        """The end of what QEMU itself has written to stderr so far."""
+        assert self._process.stderr is not None
+        if not self._process.stderr.closed:
+            while data := self._process.stderr.read(_SAID):
+                self._said = (self._said + data)[-_SAID:]
+        return self._said.decode(errors="replace").strip()
+
+    def ended(self) -> bool:
+        """Whether QEMU is gone (it is reaped then)."""
+        if self._process.returncode is None:
+            pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                self._usage = usage
+        return self._process.returncode is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """As of subprocess: negative when a signal ended it, None while it runs."""
+        return self._process.returncode
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end at most so long."""
+        deadline = time.monotonic() + seconds
+        while not self.ended():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def kill(self) -> None:
+        """End the machine at once, and whatever it started (its process group)."""
+        if not self.ended():
+            for number, patience in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 10.0)):
+                try:
+                    os.killpg(self._process.pid, number)
+                except ProcessLookupError:
+                    pass
+                if self.wait(patience):
+                    break
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """For a child: SIGKILL when its parent dies, even by SIGKILL (prctl(2)); Linux only."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def apply() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the call
+            os._exit(1)
+
+    return apply

@@ -1,0 +1,132 @@
+"""What a checked boot tells, as data: the guest's own report, and what the host measured around it.
+
+``report_schema()`` is the JSON Schema of ``hullkit run --check --json``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class StageTime(msgspec.Struct, frozen=True):
+    """A stage that the guest timed; ``seconds`` since its kernel started."""
+
+    name: str
+    seconds: float
+
+
+class ContainerReport(msgspec.Struct, frozen=True):
+    """A container at the time of the report; ``memory`` is its cgroup's, in bytes (None: no cgroup is left)."""
+
+    name: str
+    kind: str = ""
+    state: str = ""
+    exit: int | None = None
+    restarts: int = 0
+    ready_seconds: float | None = None
+    memory: int | None = None
+
+
+class MemoryReport(msgspec.Struct, frozen=True):
+    """The guest's memory in bytes; ``kernel`` is what the kernel itself uses (slab, stacks, page tables, per-CPU)."""
+
+    total: int = 0
+    available: int = 0
+    kernel: int = 0
+    tmpfs: int = 0
+    page_cache: int = 0
+
+
+class CheckReport(msgspec.Struct, frozen=True):
+    """One check, by guest or host; ``culprit`` is who is to blame when it is not ``ok``."""
+
+    name: str
+    ok: bool
+    culprit: str = ""
+    message: str = ""
+
+
+class GuestReport(msgspec.Struct, frozen=True):
+    """What init answers to ``check`` (docs/guest.md)."""
+
+    version: int
+    name: str = ""
+    kernel: str = ""
+    init: str = ""
+    runtime: str = ""
+    stages: tuple[StageTime, ...] = ()
+    containers: tuple[ContainerReport, ...] = ()
+    memory: MemoryReport | None = None
+    addresses: tuple[str, ...] = ()
+    checks: tuple[CheckReport, ...] = ()
+
+
+class BootStage(msgspec.Struct, frozen=True):
+    """A stage of the boot seen from the host: ``at`` is when it began, ``seconds`` how long it took; from power-on."""
+
+    name: str
+    at: float
+    seconds: float
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """One reason why a boot did not pass: a check's, a container's, or ``kernel``, ``qemu``, ``init``, ``boot``."""
+
+    culprit: str
+    message: str
+
+
+class HostReport(msgspec.Struct, frozen=True):
+    """The machine and what it cost the host. Seconds; ``cpu_*`` are QEMU's user and system time; ``mem`` is in MiB."""
+
+    arch: str
+    accel: str
+    cpus: int
+    mem: int
+    kernel_bytes: int
+    initrd_bytes: int
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    up_seconds: float | None = None
+    up_cpu_seconds: float | None = None
+    #: largest resident set of QEMU, in bytes
+    peak_bytes: int = 0
+    console_log: str = ""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The whole story of one checked boot.
+
+    ``culprit`` and ``message`` sum up ``failures``. ``host`` is None when nothing was booted: the build failed, or
+    the host refused. What only the guest knows is empty when it never answered.
+    """
+
+    version: int
+    ok: bool
+    culprit: str = ""
+    message: str = ""
+    failures: tuple[Failure, ...] = ()
+    name: str = ""
+    host: HostReport | None = None
+    stages: tuple[BootStage, ...] = ()
+    kernel: str = ""
+    init: str = ""
+    runtime: str = ""
+    containers: tuple[ContainerReport, ...] = ()
+    memory: MemoryReport | None = None
+    addresses: tuple[str, ...] = ()
+    checks: tuple[CheckReport, ...] = ()
+
+
+def to_json(value: Report) -> bytes:
+    """Indented JSON, one newline at its end."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def report_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the one document that ``hullkit run --check --json`` prints."""
+    (root,), definitions = msgspec.json.schema_components((Report,), ref_template="#/$defs/{name}")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hullkit run report"}
+    return {**head, **root, "$defs": definitions}
