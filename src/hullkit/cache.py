@@ -16,11 +16,13 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from hullkit.errors import HostError
 
@@ -111,6 +113,48 @@ class Cache:
         with self.lock("tmp"):
             for directory in base.iterdir():
                 sweep_unlocked(directory)
+
+
+_PART_PREFIX, _PART_SUFFIX = ".hullkit-", ".part"
+
+
+@contextmanager
+def atomic_files(directory: Path, names: Sequence[str]) -> Iterator[list[BinaryIO]]:
+    """Open a temporary file for each name and rename all at the end; on an error, remove them.
+
+    Temporary files are locked while their writer lives, so that the next writer can tell and sweep what a killed one
+    left. Modes follow the umask, as for any file a user makes.
+    """
+    with host_errors(f"directory {directory}"):
+        directory.mkdir(parents=True, exist_ok=True)
+        for stale in directory.glob(f"{_PART_PREFIX}*{_PART_SUFFIX}"):
+            sweep_unlocked(stale)
+    opened: list[tuple[Path, BinaryIO]] = []
+    try:
+        with host_errors(f"write to {directory}"):
+            for _ in names:
+                path = directory / f"{_PART_PREFIX}{secrets.token_hex(8)}{_PART_SUFFIX}"
+                stream = open(path, "xb")  # noqa: SIM115
+                opened.append((path, stream))
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            yield [stream for _, stream in opened]
+            for _, stream in opened:
+                stream.flush()
+            for (path, _), name in zip(opened, names, strict=True):
+                os.replace(path, directory / name)
+    finally:
+        for path, stream in opened:
+            try:
+                stream.close()
+            except OSError:
+                pass  # a full disk was reported by the flush above
+            path.unlink(missing_ok=True)
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write a small file so that it is there complete or not at all."""
+    with atomic_files(path.parent, [path.name]) as (stream,):
+        stream.write(data)
 
 
 def sweep_unlocked(path: Path) -> None:

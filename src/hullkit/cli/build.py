@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hullkit.cache import atomic_files
 from hullkit.cli.common import context_options
 from hullkit.cli.inputs import input_options, load_config, load_system, name_of
 from hullkit.context import Context
@@ -79,7 +80,6 @@ def _to_one_file(
     inputs: dict[str, Any],
 ) -> None:
     from hullkit.output import find_format, write_stream
-    from hullkit.output.atomic import atomic_files
 
     if len(chosen) != 1 or len(find_format(chosen[0]).suffixes) != 1:
         raise ConfigError(f"--output takes one format of one file, not {', '.join(chosen)}")

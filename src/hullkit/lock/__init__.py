@@ -1,0 +1,1 @@
+"""Pins: what exactly a system is made of, per architecture."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hullkit.assemble.system import System
+from hullkit.cache import atomic_files
 from hullkit.context import Context
 from hullkit.errors import ConfigError
 
@@ -70,8 +71,6 @@ def _check(system: System, chosen: Iterable[Format]) -> None:
 
 def write_formats(context: Context, system: System, names: Iterable[str], directory: Path, name: str) -> list[Path]:
     """Write the formats as DIRECTORY/NAME + suffix; all files appear together at the end, or none does."""
-    from hullkit.output.atomic import atomic_files
-
     chosen = [find_format(each) for each in names]
     _check(system, chosen)
     suffixes = list(dict.fromkeys(suffix for each in chosen for suffix in each.suffixes))
