@@ -20,7 +20,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -125,18 +125,15 @@ def atomic_files(directory: Path, names: Sequence[str]) -> Iterator[list[BinaryI
     Temporary files are locked while their writer lives, so that the next writer can tell and sweep what a killed one
     left. Modes follow the umask, as for any file a user makes.
     """
-    with host_errors(f"directory {directory}"):
-        directory.mkdir(parents=True, exist_ok=True)
-        for stale in directory.glob(f"{_PART_PREFIX}*{_PART_SUFFIX}"):
-            sweep_unlocked(stale)
     opened: list[tuple[Path, BinaryIO]] = []
     try:
         with host_errors(f"write to {directory}"):
-            for _ in names:
-                path = directory / f"{_PART_PREFIX}{secrets.token_hex(8)}{_PART_SUFFIX}"
-                stream = open(path, "xb")  # noqa: SIM115
-                opened.append((path, stream))
-                fcntl.flock(stream, fcntl.LOCK_EX)
+            directory.mkdir(parents=True, exist_ok=True)
+            with _flock(directory):  # nobody sweeps a file between its making and its locking
+                for stale in directory.glob(f"{_PART_PREFIX}*{_PART_SUFFIX}"):
+                    sweep_unlocked(stale)
+                for _ in names:
+                    opened.append(_open_part(directory))
             yield [stream for _, stream in opened]
             for _, stream in opened:
                 stream.flush()
@@ -144,11 +141,26 @@ def atomic_files(directory: Path, names: Sequence[str]) -> Iterator[list[BinaryI
                 os.replace(path, directory / name)
     finally:
         for path, stream in opened:
-            try:
+            with suppress(OSError):  # a full disk was reported by the flush above
                 stream.close()
-            except OSError:
-                pass  # a full disk was reported by the flush above
             path.unlink(missing_ok=True)
+
+
+def _open_part(directory: Path) -> tuple[Path, BinaryIO]:
+    path = directory / f"{_PART_PREFIX}{secrets.token_hex(8)}{_PART_SUFFIX}"
+    stream: BinaryIO = open(path, "xb")  # noqa: SIM115
+    fcntl.flock(stream, fcntl.LOCK_EX)
+    return path, stream
+
+
+@contextmanager
+def _flock(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def atomic_write(path: Path, data: bytes) -> None:
