@@ -1,0 +1,142 @@
+"""What a build promises: the same bytes, no traces, no network when told so, nothing lost when killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Hullkit, digests, strays
+from tests.support.user import CHECKOUT, User
+
+pytestmark = [pytest.mark.net]
+FORMATS = "kernel+initrd,tar,oci"
+EXAMPLES = sorted(path.name for path in (CHECKOUT / "examples").glob("*.yml"))
+
+
+@pytest.fixture(scope="module")
+def hullkit(user: User, warm_cache: Path) -> Hullkit:
+    return Hullkit(user, warm_cache)
+
+
+def build(hullkit: Hullkit, directory: Path, example: str, *words: str, **options: object) -> dict[str, str]:
+    arguments = ["build", "--format", FORMATS, "--dir", directory, *words, CHECKOUT / "examples" / example]
+    hullkit.ok(*arguments, **options)  # type: ignore[arg-type]
+    return digests(directory)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_same_bytes_whatever_the_surroundings(hullkit: Hullkit, user: User, example: str) -> None:
+    """Another directory, umask, time zone, locale, number of cores, and a cache that starts with nothing built."""
+    first = build(hullkit, user.directory("first"), example, env={"TZ": "UTC", "LC_ALL": "C"})
+    other = Hullkit(user, user.directory("other cache"))
+    for kept in ("debian", "tools"):  # downloads may stay; everything made from them is made again
+        (other.cache / kept).symlink_to(hullkit.cache / kept)
+    second = build(
+        other,
+        user.directory("second"),
+        example,
+        env={"TZ": "Asia/Kathmandu", "LC_ALL": "de_DE.UTF-8", "TMPDIR": str(user.directory("tmp"))},
+        preexec_fn=lambda: (os.umask(0o077), os.sched_setaffinity(0, {0})),
+    )
+    assert first == second
+    assert len(first) == 5
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_offline_and_locked_gives_the_same_again(hullkit: Hullkit, user: User, example: str) -> None:
+    home = user.directory("locked")
+    lock = home / "the.lock"
+    hullkit.ok("lock", "--lock-file", lock, CHECKOUT / "examples" / example)
+    first = build(hullkit, user.directory("online"), example, "--locked", "--lock-file", str(lock))
+    done = user.run(
+        [
+            "unshare",
+            "-rn",
+            *hullkit.argv(
+                "build",
+                "--offline",
+                "--locked",
+                "--lock-file",
+                lock,
+                "--format",
+                FORMATS,
+                "--dir",
+                user.directory("offline"),
+                CHECKOUT / "examples" / example,
+            ),
+        ],
+        env=hullkit.environment(),
+    )
+    assert done.returncode == 0, done.stderr
+    assert digests(user.home / "offline") == first
+
+
+def test_killed_ten_times_then_right(hullkit: Hullkit, user: User) -> None:
+    wanted = build(hullkit, user.directory("unharmed"), "web.yml")
+    cache, out = user.directory("killed cache"), user.directory("killed out")
+    victim = Hullkit(user, cache)
+    (cache / "debian").symlink_to(hullkit.cache / "debian")
+    (cache / "tools").symlink_to(hullkit.cache / "tools")
+    chance = random.Random(20170418)
+    words = victim.argv("build", "--format", FORMATS, "--dir", out, CHECKOUT / "examples/web.yml")
+    for _ in range(10):
+        process = user.start(words, env=victim.environment(), stdout=-3, stderr=-3)
+        time.sleep(chance.uniform(0.1, 4.0))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert build(victim, out, "web.yml") == wanted
+    assert not strays(cache)
+
+
+def test_two_builds_at_once(hullkit: Hullkit, user: User) -> None:
+    wanted = build(hullkit, user.directory("alone"), "tiny.yml")
+    cache = user.directory("shared cache")
+    both = Hullkit(user, cache)
+    (cache / "debian").symlink_to(hullkit.cache / "debian")
+    (cache / "tools").symlink_to(hullkit.cache / "tools")
+    started = [
+        user.start(
+            both.argv("build", "--format", FORMATS, "--dir", user.directory(name), CHECKOUT / "examples/tiny.yml"),
+            env=both.environment(),
+            stdout=-3,
+            stderr=-3,
+        )
+        for name in ("left", "right")
+    ]
+    assert [process.wait(timeout=300) for process in started] == [0, 0]
+    assert digests(user.home / "left") == digests(user.home / "right") == wanted
+    assert not strays(cache)
+
+
+def test_a_full_disk_is_one_clear_error(hullkit: Hullkit, user: User) -> None:
+    """The output directory is a file system of 4 MB: too small for any system."""
+    script = (
+        'mount -t tmpfs -o size=4m tmpfs "$1" && "$2" build --offline --dir "$1" "$3"; '
+        'code=$?; ls -A "$1" >&2; exit $code'
+    )
+    build(hullkit, user.directory("fits"), "tiny.yml")
+    mount = user.directory("full")
+    done = user.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", mount, CHECKOUT / "hullkit", CHECKOUT / "examples/tiny.yml"],
+        env=hullkit.environment(),
+    )
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 7, done.stderr
+    assert "no space left" in lines[-1], lines
+
+
+def test_a_changed_line_is_quick_in_bytes(hullkit: Hullkit, user: User) -> None:
+    """A changed line of files: makes one new image; every other one is taken from the cache."""
+    text = (CHECKOUT / "examples/web.yml").read_text()
+    config = user.write(user.directory("changed") / "web.yml", text)
+    hullkit.ok("build", "--dir", user.directory("before"), config)
+    images = set((hullkit.cache / "steps" / "erofs").iterdir())
+    config.write_text(text.replace("cannot be written", f"cannot be written {time.time_ns()}"))
+    hullkit.ok("build", "--dir", user.directory("after"), config)
+    assert len(set((hullkit.cache / "steps" / "erofs").iterdir()) - images) == 1
+    assert digests(user.home / "before")["web-initrd.img"] != digests(user.home / "after")["web-initrd.img"]
