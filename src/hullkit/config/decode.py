@@ -48,7 +48,7 @@ class Problems:
         self.found: list[ConfigError] = []
         self.positions: dict[Path, tuple[str, int, int]] = {}
 
-    def at(self, line: int, column: int, message: str, hint: str | None = None) -> None:
+    def at(self, message: str, line: int, column: int, hint: str | None = None) -> None:
         self.found.append(ConfigError(message, hint=hint, where=Position(self.file, line, column)))
 
     def report(self, path: Path, message: str, hint: str | None = None) -> None:
@@ -163,7 +163,7 @@ def _map(node: Node, shape: MapShape, path: Path, problems: Problems) -> Any:
     values = {}
     for key, inner in node.pairs:
         if not isinstance(key.value, str):
-            problems.at(key.line, key.column, f"{path_text(path)}: a key must be text", f'quote it: "{key.text}"')
+            problems.at(f"{path_text(path)}: a key must be text", key.line, key.column, f'quote it: "{key.text}"')
             continue
         value = _decode(inner, shape.value, (*path, key.text), problems)
         if value is not _BAD:
@@ -240,4 +240,4 @@ def _unknown_key(key: ScalarNode, fields: dict[str, Field], path: Path, problems
         hint = f"did you mean {lower[near[0]]}?"
     else:
         hint = "known here: " + ", ".join(fields) if len(fields) <= 12 else "hullkit schema shows all keys"
-    problems.at(key.line, key.column, f"{place}unknown key {shown(key.text)}", hint)
+    problems.at(f"{place}unknown key {shown(key.text)}", key.line, key.column, hint)
