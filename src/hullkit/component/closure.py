@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from hullkit.component.elf import MACHINES, ElfInfo, read_elf
 from hullkit.component.globs import is_literal, matches_any, matching, optional
+from hullkit.debian.deb import MERGED, merged_path
 from hullkit.errors import ConfigError
 from hullkit.tree.entry import Entry, EntryType
 
@@ -22,9 +23,6 @@ TRIPLETS = {
     "ppc64le": "powerpc64le-linux-gnu",
     "s390x": "s390x-linux-gnu",
 }
-#: top-level directories that are links into /usr (the "usr merge" of Debian)
-MERGED = ("bin", "sbin", "lib", "lib32", "lib64")
-
 #: never kept unless a recipe names the very file: documentation, translations, and what only other init systems,
 #: package managers or developers read
 DEFAULT_DROP = (
@@ -62,47 +60,29 @@ DEFAULT_DROP = (
 _MAX_LINKS = 40
 
 
-def merge_usr(path: str) -> str:
-    """``lib/x`` is ``usr/lib/x`` on a merged system."""
-    top = path.partition("/")[0]
-    return f"usr/{path}" if top in MERGED else path
-
-
 @dataclass
 class Pool:
-    """The files of packages by path (usr-merged). ``twice`` names a second package that has the same path."""
+    """The files of packages by path. ``twice`` names a second package that has the same path."""
 
     files: dict[str, Entry] = field(default_factory=dict)
     twice: dict[str, str] = field(default_factory=dict)
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Add one package; paths are merged, times and set-id bits cleared (see docs/components.md)."""
+        """Add one package (as ``deb_entries`` gives it); times and set-id bits are cleared (see docs/components.md)."""
         for entry in entries:
-            if entry.path in MERGED and entry.type is not EntryType.DIR:
+            if not entry.path or (entry.path in MERGED and entry.type is EntryType.SYMLINK):
                 continue
-            entry = _merged(entry)
             known = self.files.get(entry.path)
             if known is None:
-                self.files[entry.path] = entry
+                self.files[entry.path] = replace(entry, mtime=0, mode=entry.mode & 0o1777)
             elif entry.type is not EntryType.DIR or known.type is not EntryType.DIR:
                 self.twice.setdefault(entry.path, entry.owner.package)
-
-
-def _merged(entry: Entry) -> Entry:
-    path = merge_usr(entry.path)
-    target = entry.target
-    if entry.type is EntryType.HARDLINK:
-        target = merge_usr(target)
-    elif entry.type is EntryType.SYMLINK and path != entry.path and not target.startswith("/"):
-        old = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), target))
-        target = posixpath.relpath(merge_usr(old), posixpath.dirname(path))
-    return replace(entry, path=path, target=target, mtime=0, mode=entry.mode & 0o1777)
 
 
 def link_target(path: str, target: str) -> str:
     """The path that a symbolic link at ``path`` points to, inside the image: ".." never leaves its root."""
     joined = target if target.startswith("/") else "/" + posixpath.join(posixpath.dirname(path), target)
-    return merge_usr(posixpath.normpath("/" + joined.lstrip("/")).lstrip("/"))
+    return merged_path(posixpath.normpath("/" + joined.lstrip("/")).lstrip("/"))
 
 
 @dataclass
@@ -115,12 +95,12 @@ class Closure:
     guess: Callable[[str], str] = lambda _library: ""
     selected: dict[str, Entry] = field(default_factory=dict)
 
-    def keep(self, patterns: Sequence[str], drop: Sequence[str]) -> None:
-        """Select by patterns (all of the packages' files when there is none) and all that the selected files need.
+    def keep(self, patterns: Sequence[str] | None, drop: Sequence[str]) -> None:
+        """Select by patterns (None: all of the packages' files), and all that the selected files need.
 
         Raises ConfigError for a pattern that matches nothing, a missing library, or a path that two packages have.
         """
-        for written in patterns or ("**",):
+        for written in ("**?",) if patterns is None else patterns:
             pattern, may_miss = optional(written)
             found = self._matches(pattern, drop)
             if not found and not may_miss:
@@ -179,7 +159,7 @@ class Closure:
 
     def _find(self, library: str, entry: Entry, info: ElfInfo) -> str:
         if "/" in library:
-            candidates = [merge_usr(posixpath.normpath(library).lstrip("/"))]
+            candidates = [merged_path(posixpath.normpath(library).lstrip("/"))]
         else:
             candidates = [posixpath.join(directory, library) for directory in self._directories(entry, info)]
         for candidate in candidates:
@@ -195,7 +175,7 @@ class Closure:
     def _directories(self, entry: Entry, info: ElfInfo) -> list[str]:
         origin = "/" + posixpath.dirname(entry.path)
         paths = [path.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for path in info.search_path]
-        own = [merge_usr(posixpath.normpath(path).lstrip("/")) for path in paths]
+        own = [merged_path(posixpath.normpath(path).lstrip("/")) for path in paths]
         return [*own, f"usr/lib/{TRIPLETS[self.arch]}", "usr/lib64", "usr/lib"]
 
 
@@ -211,7 +191,7 @@ def missing_interpreters(own: Iterable[Entry], exists: Callable[[str], bool]) ->
         words = first[2:].split(b"\n", 1)[0].decode("utf-8", "replace").split()
         if words and posixpath.basename(words[0]) == "env" and len(words) > 1:
             words = [f"/usr/bin/{words[1]}"]
-        if not words or not exists(merge_usr(words[0].lstrip("/"))):
+        if not words or not exists(merged_path(words[0].lstrip("/"))):
             missing.append((entry.path, words[0] if words else ""))
     return missing
 

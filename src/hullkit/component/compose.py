@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hullkit.component.closure import Pool, existing, merge_usr, missing_interpreters
+from hullkit.component.closure import Pool, existing, missing_interpreters
 from hullkit.component.recipe import RecipeSpec
+from hullkit.debian.deb import MERGED, merged_path
 from hullkit.errors import ConfigError
 from hullkit.tree.entry import Bytes, Entry, EntryType, FileSlice, Owner
 
-PASSWD = "etc/passwd"
-GROUP = "etc/group"
+USERS_FILE = "etc/passwd"
+GROUPS_FILE = "etc/group"
 _CERTIFICATES = "usr/share/ca-certificates/"
 
 
@@ -28,10 +29,11 @@ class Layer:
 
     def put(self, entry: Entry) -> None:
         path = entry.path
-        if not path or path.startswith("/") or posixpath.normpath(path) != path or path.startswith(".."):
+        if not path or path.startswith(("/", "..")) or posixpath.normpath(path) != path:
             raise ConfigError(f"{path!r} is not a path inside the image", hint="write it without / at its beginning")
-        if path != merge_usr(path):
-            raise ConfigError(f"/{path} lies below a link", hint=f"write {merge_usr(path)}")
+        usr_link = path in MERGED and entry.type is EntryType.SYMLINK
+        if path != merged_path(path) and not usr_link:
+            raise ConfigError(f"/{path} lies below a link", hint=f"write {merged_path(path)}")
         self.entries[path] = entry
 
     def take(self, entries: Iterable[Entry]) -> None:
@@ -130,21 +132,15 @@ def _ca_bundle(layer: Layer, path: str) -> None:
 
 
 def _link(layer: Layer, path: str, target: str) -> None:
-    layer_path = path if path in ("bin", "sbin", "lib", "lib32", "lib64") else None
-    entry = Entry(path, EntryType.SYMLINK, 0o777, target=target, owner=layer.owner)
-    if layer_path is not None:
-        # The links of the merged /usr themselves: the one thing that may lie at such a path.
-        layer.entries[path] = entry
-    else:
-        layer.put(entry)
+    layer.put(Entry(path, EntryType.SYMLINK, 0o777, target=target, owner=layer.owner))
 
 
 def _accounts(layer: Layer, spec: RecipeSpec) -> None:
     """Write /etc/passwd and /etc/group: the base's lines, then the recipe's."""
     if not spec.users and not spec.groups:
         return
-    passwd = layer.text_below(PASSWD)
-    group = layer.text_below(GROUP)
+    passwd = layer.text_below(USERS_FILE)
+    group = layer.text_below(GROUPS_FILE)
     groups = {item.name for item in spec.groups}
     for user in spec.users:
         gid = user.uid if user.gid is None else user.gid
@@ -153,7 +149,7 @@ def _accounts(layer: Layer, spec: RecipeSpec) -> None:
             group += f"{user.name}:x:{gid}:\n"
     for item in spec.groups:
         group += f"{item.name}:x:{item.gid}:{','.join(item.members)}\n"
-    for path, text in ((PASSWD, passwd), (GROUP, group)):
+    for path, text in ((USERS_FILE, passwd), (GROUPS_FILE, group)):
         names = [line.split(":", 1)[0] for line in text.splitlines()]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"/{path}: {', '.join(twice)} is there twice", hint="a base declares it already")

@@ -26,9 +26,9 @@ class DebianSource(Definition, frozen=True, kw_only=True):
     prune: Annotated[Strings, Doc("Packages not followed: those that only maintainer scripts need.")] = ()
     only: Annotated[Strings, Doc("Patterns of names: of the resolved packages only these are fetched.")] = ()
     keep: Annotated[
-        Strings,
-        Doc(f"Patterns of paths to keep; libraries that programs need are added. Everything when left out; {_ABSENT}."),
-    ] = ()
+        Strings | None,
+        Doc(f"Patterns of paths to keep; libraries that programs need are added. All when left out; {_ABSENT}."),
+    ] = None
     drop: Annotated[Strings, Doc("Patterns of paths to leave out of what keep selects.")] = ()
 
 
@@ -86,7 +86,9 @@ class KernelSource(Definition, frozen=True, kw_only=True):
 class Version(Definition, frozen=True, kw_only=True):
     """Where the component's version comes from."""
 
-    package: Annotated[str, Doc("The package whose version it is.")] = ""
+    package: Annotated[str, Doc("The package whose version it is; a pattern.")] = ""
+    component: Annotated[str, Doc("The component, one of the bases, whose version it is.")] = ""
+    hullkit: Annotated[bool, Doc("The version of hullkit.")] = False
     text: Annotated[str, Doc("The version itself.")] = ""
 
 
@@ -105,11 +107,13 @@ class RecipeSpec(Definition, frozen=True, kw_only=True):
     name: Annotated[str, Doc("Name; that of its folder.", pattern=_NAME, say="lower case letters, digits, + . and -")]
     summary: Annotated[str, Doc("What it is for, in one line.")]
     licence: Annotated[str, Doc("SPDX expression of the licence.", example="GPL-2.0-only")]
-    upstream: Annotated[str, Doc("Home page of the project.", pattern="^https?://", say="a http or https address")]
     role: Annotated[Role, Doc("What it does in a system; layer: it is only a base of others.")]
     version: Annotated[
         Version, Short(str, version_from_text, description="the version"), Doc("Version of the component.")
     ]
+    upstream: Annotated[
+        str | None, Doc("Home page of the project.", pattern="^https?://", say="a http or https address")
+    ] = None
     base: Annotated[Strings, Doc("Components whose layers lie below this one's, lowest first.")] = ()
     debian: Annotated[DebianSource | None, Doc("Packages of Debian.")] = None
     kernel: Annotated[KernelSource | None, Doc("A kernel of Debian.")] = None

@@ -1,0 +1,203 @@
+"""Build the image of one component: packages and declarations → layers → labels → the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hullkit
+from hullkit.component.catalogue import Recipe
+from hullkit.component.closure import Closure, Pool
+from hullkit.component.compose import Layer, add_declared, check_scripts
+from hullkit.component.globs import matches_any
+from hullkit.component.packages import Resolution, guess_package
+from hullkit.context import Context
+from hullkit.debian.package import Package
+from hullkit.errors import ConfigError
+from hullkit.oci.image import Image
+from hullkit.oci.image import Layer as ImageLayer
+from hullkit.oci.layers import layer_entries
+from hullkit.oci.store import Store
+from hullkit.tree.entry import Entry, EntryType, FileSlice, Owner
+from hullkit.tree.tar import write_tar
+from hullkit.tree.tree import Tree
+
+CONFIG_LABEL = "org.mobyproject.config"
+PACKAGES_LABEL = "org.hullkit.packages"
+ROLE_LABEL = "org.hullkit.role"
+KERNEL_LABEL = "org.hullkit.kernel.version"
+PROFILE_LABEL = "org.hullkit.kernel.profile"
+#: created, in the image's config: the same bytes whenever it is built
+EPOCH = "1970-01-01T00:00:00Z"
+
+
+def build_image(
+    context: Context, store: Store, recipe: Recipe, packages: Resolution, below: Sequence[Image], profile: str
+) -> Image:
+    """Fetch, select, lay out, and put layers and image into the store."""
+    with context.cache.temp_dir() as work:
+        pool = fetch_pool(context, packages.used, work)
+        layers = _layers(context, store, recipe, pool, packages, below, profile)
+        stored = [_store_layer(context, store, layer.finished(), work / f"layer{n}") for n, layer in enumerate(layers)]
+        lower = {layer.diff_id: layer for image in below for layer in image.layers}
+        labels = _labels(recipe, pool, packages.used, below, profile)
+        return store.add_image(_config(context, recipe, labels), [*lower.values(), *stored], {})
+
+
+def fetch_pool(context: Context, packages: Sequence[Package], work: Path) -> Pool:
+    """The files of all packages; their contents lie in ``work``."""
+    from hullkit.debian.deb import deb_entries
+    from hullkit.debian.fetch import fetch
+
+    pool = Pool()
+    debs = fetch(context, packages)
+    for package in packages:
+        pool.add(deb_entries(context, debs[package.sha256], package, work))
+    return pool
+
+
+def _layers(
+    context: Context,
+    store: Store,
+    recipe: Recipe,
+    pool: Pool,
+    packages: Resolution,
+    below: Sequence[Image],
+    profile: str,
+) -> list[Layer]:
+    spec = recipe.spec
+    try:
+        if spec.kernel is not None:
+            from hullkit.component.kernel import image_layer, modules_layer
+
+            digest = ",".join(package.sha256 for package in packages.used)
+            return [
+                image_layer(spec.name, spec.kernel, pool),
+                modules_layer(context, spec.name, spec.kernel, pool, profile, digest),
+            ]
+        layer = Layer(spec.name, _base_files(context, store, below), pool)
+        if spec.guest is not None:
+            _add_guest(context, layer)
+        if spec.debian is not None:
+            closure = Closure(pool, layer.base, context.arch, lambda library: guess_package(library, packages.others))
+            closure.keep(spec.debian.keep, spec.debian.drop)
+            layer.take(closure.selected.values())
+        add_declared(layer, spec, recipe.folder.path)
+        check_scripts(layer)
+        return [layer]
+    except ConfigError as error:
+        error.where = error.where or recipe.where(tuple(error.message.partition(":")[0].split(".")))
+        raise
+
+
+def _base_files(context: Context, store: Store, below: Sequence[Image]) -> Mapping[str, Entry]:
+    tree = Tree()
+    for image in below:
+        for layer in image.layers:
+            tree.apply_layer(layer_entries(context, store, layer, "base"))
+    return {entry.path: entry for entry in tree.entries()}
+
+
+def _add_guest(context: Context, layer: Layer) -> None:
+    from hullkit.component.guest import guest_binary
+
+    binary = guest_binary(context, context.arch)
+    content = FileSlice(binary, 0, binary.stat().st_size)
+    layer.put(Entry("init", EntryType.FILE, 0o755, content=content, owner=Owner(image=layer.name)))
+
+
+def _store_layer(context: Context, store: Store, entries: Iterable[Entry], tar: Path) -> ImageLayer:
+    """Write a layer as an uncompressed tar, remember who owns each file, and put it into the store."""
+    entries = list(entries)
+    with open(tar, "wb") as stream:
+        write_tar(entries, stream)
+    descriptor = store.add_blob(tar)
+    remember_owners(context, descriptor.digest, entries)
+    return ImageLayer(descriptor, descriptor.digest)
+
+
+def remember_owners(context: Context, diff_id: str, entries: Iterable[Entry]) -> None:
+    """Keep which package each file of a layer comes from: ``steps/owners/DIFFID.json``, package → paths."""
+    owners: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.type is not EntryType.DIR:
+            owners.setdefault(entry.owner.package, []).append(entry.path)
+    path = context.cache.path("steps", "owners", diff_id.removeprefix("sha256:") + ".json")
+    with context.cache.temp_dir() as work:
+        made = work / "owners.json"
+        made.write_text(json.dumps(owners, sort_keys=True))
+        context.cache.publish(made, path)
+
+
+def layer_owners(context: Context, diff_id: str) -> dict[str, str]:
+    """Path → package (``NAME_VERSION``, "" for what the recipe declares) of a layer built here; else empty."""
+    path = context.cache.path("steps", "owners", diff_id.removeprefix("sha256:") + ".json")
+    try:
+        owners = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {name: package for package, names in owners.items() for name in names}
+
+
+def _labels(
+    recipe: Recipe, pool: Pool, packages: Sequence[Package], below: Sequence[Image], profile: str
+) -> dict[str, str]:
+    spec = recipe.spec
+    names = {f"{package.name}={package.version}" for package in packages}
+    for image in below:
+        names.update(image.labels.get(PACKAGES_LABEL, "").split())
+    labels = {
+        "org.opencontainers.image.title": spec.name,
+        "org.opencontainers.image.description": spec.summary,
+        "org.opencontainers.image.licenses": spec.licence,
+        "org.opencontainers.image.version": _version(recipe, packages, below),
+        ROLE_LABEL: spec.role,
+        PACKAGES_LABEL: " ".join(sorted(names)),
+    }
+    if spec.upstream is not None:
+        labels["org.opencontainers.image.url"] = spec.upstream
+    if spec.config is not None:
+        labels[CONFIG_LABEL] = json.dumps(spec.config.to_json(), sort_keys=True, separators=(",", ":"))
+    if spec.kernel is not None:
+        from hullkit.component.kernel import kernel_version
+
+        labels[KERNEL_LABEL] = kernel_version(pool)
+        labels[PROFILE_LABEL] = profile
+    return labels
+
+
+def _version(recipe: Recipe, packages: Sequence[Package], below: Sequence[Image]) -> str:
+    version = recipe.spec.version
+    if version.hullkit:
+        return hullkit.__version__
+    if version.text:
+        return version.text
+    if version.package:
+        found = [package.version for package in packages if matches_any([version.package], package.name)]
+    else:
+        title, label = "org.opencontainers.image.title", "org.opencontainers.image.version"
+        found = [image.labels[label] for image in below if image.labels.get(title) == version.component]
+    if len(found) != 1:
+        raise ConfigError(
+            f"version: {len(found)} packages or bases are called {version.package or version.component}, not one",
+            where=recipe.where(("version",)),
+        )
+    return found[0]
+
+
+def _config(context: Context, recipe: Recipe, labels: Mapping[str, str]) -> dict[str, Any]:
+    """The OCI image configuration (image-spec, config.md), so that other engines can run the image too."""
+    run: dict[str, Any] = {"Labels": dict(sorted(labels.items()))}
+    config = recipe.spec.config
+    if config is not None:
+        if config.command:
+            run["Cmd"] = list(config.command)
+        if config.env:
+            run["Env"] = list(config.env)
+        if config.cwd:
+            run["WorkingDir"] = config.cwd
+        if config.uid is not None:
+            run["User"] = str(config.uid) if config.gid is None else f"{config.uid}:{config.gid}"
+    return {"created": EPOCH, "architecture": context.arch, "os": "linux", "config": run}

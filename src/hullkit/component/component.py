@@ -1,0 +1,127 @@
+"""Recipe → OCI image in the store, made once for the same recipe, packages, bases, profile and architecture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import hullkit
+from hullkit.component.catalogue import Recipe, load_recipe
+from hullkit.component.guest import guest_id
+from hullkit.component.packages import PackageLock, Resolution, resolve
+from hullkit.context import Context
+from hullkit.errors import ConfigError, HullError
+from hullkit.oci.image import Image
+from hullkit.oci.store import Store
+from hullkit.steps import cached_path, step_id
+
+_CODE = tuple(
+    f"hullkit.{name}"
+    for name in (
+        "component.build",
+        "component.closure",
+        "component.component",
+        "component.compose",
+        "component.elf",
+        "component.globs",
+        "component.kernel",
+        "component.modinfo",
+        "component.recipe",
+        "debian.deb",
+        "tree.tar",
+        "tree.tar_reader",
+    )
+)
+
+
+def component_image(
+    context: Context,
+    reference: str,
+    *,
+    base_dir: Path,
+    profile: str | None = None,
+    lock: PackageLock | None = None,
+) -> Image:
+    """The image of a component for ``context.arch``, built when the store does not have it.
+
+    ``reference`` is ``@component:NAME``, a name of the catalogue or a folder (from ``base_dir``); ``profile`` selects a
+    kernel's modules (None: the recipe's default). With a ``lock``, packages come from it and no index is read.
+    Raises ConfigError with the recipe's position, NotFound, and what fetching raises.
+    """
+    return _image(context, load_recipe(reference, base_dir), profile, lock, ())
+
+
+def component_closure(reference: str, *, base_dir: Path) -> tuple[Recipe, ...]:
+    """The recipe and all its bases, each once, what is needed first."""
+    found: dict[str, Recipe] = {}
+
+    def visit(recipe: Recipe, above: tuple[str, ...]) -> None:
+        for base in _bases(recipe, above):
+            visit(base, (*above, recipe.spec.name))
+        found.setdefault(recipe.spec.name, recipe)
+
+    visit(load_recipe(reference, base_dir), ())
+    return tuple(found.values())
+
+
+def _bases(recipe: Recipe, above: tuple[str, ...]) -> list[Recipe]:
+    bases = []
+    for index, name in enumerate(recipe.spec.base):
+        where = recipe.where(("base", index))
+        if name in above:
+            raise ConfigError(f"base: {' → '.join((*above, recipe.spec.name, name))} is a circle", where=where)
+        try:
+            bases.append(load_recipe(name, recipe.folder.path))
+        except HullError as error:
+            error.where = error.where or where
+            raise
+    return bases
+
+
+def _image(
+    context: Context, recipe: Recipe, profile: str | None, lock: PackageLock | None, above: tuple[str, ...]
+) -> Image:
+    store = Store(context.cache)
+    spec = recipe.spec
+    chosen = (profile or spec.kernel.default) if spec.kernel is not None else ""
+    below = [_image(context, base, None, lock, (*above, spec.name)) for base in _bases(recipe, above)]
+    packages = resolve(context, recipe, lock)
+    inputs: dict[str, Any] = {
+        "recipe": recipe.folder.digest,
+        "packages": [package.sha256 for package in packages.used],
+        "bases": [image.digest for image in below],
+        "profile": chosen,
+        "arch": context.arch,
+        "guest": guest_id(context.arch) if spec.guest else "",
+        "version": hullkit.__version__ if spec.version.hullkit else "",
+    }
+    identity = step_id("component", inputs, _CODE)
+    digest = _remembered(context, identity)
+    if digest is not None and (image := store.image(digest)) is not None:
+        return image
+
+    def make(out: Path) -> None:
+        from hullkit.component.build import build_image
+
+        with context.bus.step(f"build component {spec.name}"):
+            built = build_image(context, store, recipe, packages, below, chosen)
+        out.write_text(json.dumps({"image": built.digest}))
+
+    path = cached_path(context, "component", identity, make, suffix=".json")
+    image = store.image(json.loads(path.read_text())["image"])
+    if image is None:  # the store was emptied behind our back
+        path.unlink()
+        return _image(context, recipe, profile, lock, above)
+    return image
+
+
+def _remembered(context: Context, identity: str) -> str | None:
+    try:
+        digest = json.loads(context.cache.path("steps", "component", identity + ".json").read_bytes())["image"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(digest)
+
+
+__all__ = ["Resolution", "component_closure", "component_image"]
