@@ -1,0 +1,115 @@
+"""Decompression in pieces, bounded: an archive of a few kilobytes must not fill the disk or the memory."""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from hullkit.errors import TrustError
+
+CHUNK = 1 << 20
+#: memory for the xz dictionary; xz -9 needs 65 MiB
+_XZ_MEMORY = 256 << 20
+_ZSTD_WINDOW = 128 << 20
+#: real archives reach 50:1; kernels' and zeros' worst cases stay below
+RATIO_MAX = 400
+#: below this output the ratio does not matter
+_RATIO_FREE = 64 << 20
+
+
+def decompress(blocks: Iterable[bytes], kind: str, *, max_size: int, what: str) -> Iterator[bytes]:
+    """The decompressed stream of ``kind`` ("xz", "zst", "gz", "" for stored), in pieces of about CHUNK bytes.
+
+    Raises TrustError when the data is damaged, grows beyond ``max_size`` or by an absurd ratio.
+    """
+    consumed = produced = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal consumed
+        for block in blocks:
+            consumed += len(block)
+            yield block
+
+    for piece in _plain(counted(), kind, what):
+        produced += len(piece)
+        if produced > max_size:
+            raise TrustError(f"{what}: unpacks to more than {max_size} bytes")
+        if produced > _RATIO_FREE and produced > RATIO_MAX * consumed:
+            raise TrustError(f"{what}: unpacks to more than {RATIO_MAX} times its size")
+        yield piece
+
+
+def _plain(blocks: Iterator[bytes], kind: str, what: str) -> Iterator[bytes]:
+    if kind == "":
+        yield from blocks
+    elif kind == "xz":
+        yield from _xz(blocks, what)
+    elif kind == "zst":
+        yield from _zstd(blocks, what)
+    elif kind == "gz":
+        yield from _gzip(blocks, what)
+    else:
+        raise TrustError(f"{what}: compression {kind!r} is not known")
+
+
+def _xz(blocks: Iterator[bytes], what: str) -> Iterator[bytes]:
+    decoder: lzma.LZMADecompressor | None = None
+    try:
+        for block in blocks:
+            data = block
+            while data or (decoder is not None and not decoder.needs_input and not decoder.eof):
+                if decoder is None:
+                    decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+                yield decoder.decompress(data, CHUNK)
+                data = b""
+                if decoder.eof:
+                    # Several streams may follow one another, with padding of zero bytes between them.
+                    data, decoder = decoder.unused_data.lstrip(b"\0"), None
+    except lzma.LZMAError as error:
+        raise TrustError(f"{what}: damaged xz data: {error}") from error
+    if decoder is not None:
+        raise TrustError(f"{what}: xz data is cut off")
+
+
+def _zstd(blocks: Iterator[bytes], what: str) -> Iterator[bytes]:
+    import zstandard
+
+    class Reader:
+        """What ``stream_reader`` reads from."""
+
+        def __init__(self) -> None:
+            self.rest = b""
+
+        def read(self, size: int = -1) -> bytes:
+            if not self.rest:
+                self.rest = next(blocks, b"")
+            data, self.rest = self.rest[:size], self.rest[size:]
+            return data
+
+    decoder: Any = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    try:
+        with decoder.stream_reader(Reader(), read_size=CHUNK, read_across_frames=True) as stream:
+            while piece := stream.read(CHUNK):
+                yield piece
+    except zstandard.ZstdError as error:
+        raise TrustError(f"{what}: damaged zstd data: {error}") from error
+
+
+def _gzip(blocks: Iterator[bytes], what: str) -> Iterator[bytes]:
+    import zlib
+
+    decoder = None
+    try:
+        for block in blocks:
+            data = block
+            while data:
+                decoder = decoder or zlib.decompressobj(wbits=31)
+                yield decoder.decompress(data, CHUNK)
+                data = decoder.unconsumed_tail
+                if decoder.eof:
+                    data, decoder = decoder.unused_data.lstrip(b"\0"), None
+    except zlib.error as error:
+        raise TrustError(f"{what}: damaged gzip data: {error}") from error
+    if decoder is not None:
+        raise TrustError(f"{what}: gzip data is cut off")
