@@ -39,7 +39,7 @@ def step_id(kind: str, inputs: Any, code: tuple[str, ...]) -> str:
 
 
 def cached_path(context: Context, kind: str, identity: str, make: Callable[[Path], None], *, suffix: str = "") -> Path:
-    """``steps/KIND/IDENTITY[suffix]``; when absent, ``make(path)`` writes a file or directory at a temporary path first."""
+    """``steps/KIND/IDENTITY[suffix]``; made by ``make(temporary path)`` when absent."""
     final = context.cache.path("steps", kind, identity + suffix)
     if final.exists():
         return final
