@@ -1,1 +1,1 @@
-"""Boots a system. One file per backend (``qemu``); ``check.run_check`` without a person, ``console.run_console`` for one."""
+"""Boots a system: ``check.run_check`` without a person, ``console.run_console`` for one. One file per backend."""

@@ -45,11 +45,11 @@ def run_check(
     up after its checks (SIGINT ends that early). The console goes to ``console_log``, else to ``machine/console.log``
     in the cache. Raises HostError, ConfigError, NotFound or ToolError when the machine cannot even be started.
     """
-    accel = kvm.choose_accel(context, options)
     ports.check_free(options.publish)
     disk.prepare(context, options.disks)
     check_memory(boot, options)
     program = qemu.find_qemu(context, options)
+    accel = kvm.choose_accel(context, options, program)
     with ExitStack() as stack:
         work = stack.enter_context(context.cache.temp_dir())
         log = stack.enter_context(ConsoleLog(console_log or work / "console.log"))

@@ -57,7 +57,12 @@ class Program:
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
+    #: directories of firmware; none: QEMU knows its own
     data: tuple[Path, ...] = ()
+
+    @property
+    def command(self) -> list[str]:
+        return [*self.argv, *(word for path in self.data for word in ("-L", str(path)))]
 
 
 def find_qemu(context: Context, options: MachineOptions) -> Program:
@@ -98,8 +103,7 @@ class Wires:
 def command(program: Program, boot: BootFiles, options: MachineOptions, wires: Wires) -> list[str]:
     """The whole command line."""
     wiring = WIRINGS[options.arch]
-    result = [*program.argv, *(word for path in program.data for word in ("-L", str(path)))]
-    result += ["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"]
+    result = [*program.command, "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"]
     if boot.name:
         result += ["-name", value(boot.name)]
     cpu = wiring.tcg_cpu if wires.accel == "tcg" else "host"
