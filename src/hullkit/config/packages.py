@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from hullkit.config.decode import Problems
+from hullkit.config.syntax import expand_reference
 from hullkit.config.yamlnodes import MappingNode, ScalarNode, SequenceNode, compose, decode_text
 from hullkit.errors import ConfigError, HostError
 
@@ -35,8 +36,7 @@ def package_tag(path: str, base: str) -> str:
     tag = _TEMPLATE.sub(_package_hash(directory, sources), fields.get("tag") or "{{.Hash}}")
     if "{{" in tag:
         raise ConfigError(f"@pkg:{path}: {build}: a tag may use only the template {{{{.Hash}}}}")
-    name = f"{fields.get('org') or 'linuxkit'}/{fields['image']}:{tag or 'latest'}"
-    return name if "." in name.split("/")[0] else f"docker.io/{name}"
+    return expand_reference(f"{fields.get('org') or 'linuxkit'}/{fields['image']}:{tag or 'latest'}")
 
 
 def _build_fields(data: bytes, file: str) -> tuple[dict[str, str], list[str]]:

@@ -139,3 +139,13 @@ def image_reference(text: str) -> str:
         why = "; capital letters are not allowed" if _REFERENCE.fullmatch(text.lower()) else ""
         raise ValueError(f'"{text[:100]}" is not the name of an image{why}')
     return text
+
+
+def expand_reference(text: str) -> str:
+    """``redis`` → ``docker.io/library/redis``: an image name with its registry; templates stay as they are."""
+    first, slash, _ = text.partition("/")
+    if not text or text.startswith("@"):
+        return text
+    if not slash:
+        return f"docker.io/library/{text}"
+    return text if "." in first or ":" in first or first == "localhost" else f"docker.io/{text}"
