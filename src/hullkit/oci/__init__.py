@@ -1,0 +1,1 @@
+"""OCI images: references, the layout store, image views, layers as entries."""

@@ -1,0 +1,237 @@
+"""The image store: an OCI image layout (image-layout.md) in the cache, shared by concurrent builds.
+
+Blobs appear by rename and never change. ``index.json`` names images (``org.opencontainers.image.ref.name`` and a
+platform), one single-platform manifest each; it is rewritten under a lock and replaced by rename. A process killed at
+any moment leaves a valid store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hullkit.cache import Cache, host_errors
+from hullkit.errors import NotFound, TrustError
+from hullkit.oci.digest import split_digest
+from hullkit.oci.document import Descriptor, descriptor_of, encode, list_of, object_of, read_document, strings_of
+from hullkit.oci.image import CONFIG, LAYER, MANIFEST, Image, Layer
+from hullkit.tree.entry import CHUNK, Bytes, Entry, EntryType, FileSlice
+from hullkit.tree.tar import write_tar
+
+_INDEX = "application/vnd.oci.image.index.v1+json"
+_REF_NAME = "org.opencontainers.image.ref.name"
+_LAYOUT = {"imageLayoutVersion": "1.0.0"}
+_MAX_INDEX = 64 << 20
+_MAX_IMAGES = 100_000
+
+
+class Store:
+    """The store of a cache; cheap to make, safe between processes and threads."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    # -- blobs
+
+    def _path(self, digest: str) -> Path:
+        return self._cache.root.joinpath("oci", "blobs", *split_digest(digest))
+
+    def has(self, digest: str) -> bool:
+        return self._path(digest).is_file()
+
+    def blob(self, digest: str) -> Path:
+        """The file that holds a blob; NotFound when the store does not have it."""
+        path = self._path(digest)
+        if not path.is_file():
+            raise NotFound(f"the cache does not hold the blob {digest}")
+        return path
+
+    def add_blob(
+        self,
+        source: Path | bytes | Iterable[bytes],
+        *,
+        media_type: str = "application/octet-stream",
+        expect_digest: str | None = None,
+        expect_size: int | None = None,
+        move: bool = False,
+    ) -> Descriptor:
+        """Add content from a file, from memory, or from chunks as they come.
+
+        TrustError, and nothing added, when digest or size is not as expected. ``move``: a file of ``cache.temp_dir``
+        is moved, not copied.
+        """
+        checked = _Checked(expect_digest, expect_size)
+        with self._cache.temp_dir() as work:
+            if move and isinstance(source, Path):
+                made = source
+                for _ in checked.chunks(source):
+                    pass
+            else:
+                made = work / "blob"
+                with open(made, "xb") as out:
+                    for chunk in checked.chunks(source):
+                        out.write(chunk)
+            digest = checked.finish()
+            self._publish(made, digest)
+        return Descriptor(media_type, digest, checked.size)
+
+    def _publish(self, made: Path, digest: str) -> None:
+        self._ensure_layout()
+        self._cache.publish(made, self._path(digest))
+
+    def _ensure_layout(self) -> None:
+        marker = self._cache.path("oci", "oci-layout")
+        if not marker.exists():
+            self._write(marker, encode(_LAYOUT))
+
+    def _write(self, path: Path, data: bytes) -> None:
+        with self._cache.temp_dir() as work:
+            made = work / "document"
+            made.write_bytes(data)
+            self._cache.publish(made, path)
+
+    # -- images
+
+    def add_layer(self, entries: Iterable[Entry]) -> Layer:
+        """Write entries as a layer. It is stored uncompressed, so that its files can be read where they lie."""
+        with self._cache.temp_dir() as work:
+            made = work / "layer.tar"
+            with open(made, "wb") as stream:
+                write_tar(entries, stream)
+            descriptor = self.add_blob(made, media_type=LAYER, move=True)
+        return Layer(descriptor, descriptor.digest)
+
+    def add_image(
+        self, config: Mapping[str, Any], layers: Sequence[Layer], annotations: Mapping[str, str] | None = None
+    ) -> Image:
+        """Add an image of layers that the store has (OCI image-spec 1.1, config.md and manifest.md).
+
+        ``config`` needs ``architecture`` and ``os``; its ``rootfs`` is made from the layers. Equal input gives an equal
+        digest. The image has no name until ``tag``.
+        """
+        for layer in layers:
+            self.blob(layer.descriptor.digest)
+        rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
+        described = self.add_blob(encode({**config, "rootfs": rootfs}), media_type=CONFIG)
+        manifest: dict[str, Any] = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": described.as_json(),
+            "layers": [layer.descriptor.as_json() for layer in layers],
+        }
+        if annotations:
+            manifest["annotations"] = dict(annotations)
+        return Image(self, self.add_blob(encode(manifest), media_type=MANIFEST))
+
+    def image(self, digest: str) -> Image:
+        """The image with this manifest digest; NotFound when the store does not have it."""
+        return Image(self, Descriptor(MANIFEST, digest, self.blob(digest).stat().st_size))
+
+    def tag(self, name: str, arch: str, digest: str) -> None:
+        """Name the image ``digest`` for an architecture; the name is taken from the image that had it."""
+        image = self.image(digest)
+        entry = {
+            **image.descriptor.as_json(),
+            "mediaType": image.manifest.get("mediaType", MANIFEST),
+            "platform": {"architecture": arch, "os": "linux"},
+            "annotations": {_REF_NAME: name},
+        }
+        with self._cache.lock("oci index"):
+            known = {_key(each): each for each in self._index()}
+            if known.get((name, arch)) == entry:
+                return
+            known[name, arch] = entry
+            manifests = [known[key] for key in sorted(known)]
+            index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests}
+            self._ensure_layout()
+            self._write(self._cache.path("oci", "index.json"), encode(index))
+
+    def find(self, name: str, arch: str) -> Image | None:
+        """The image with this name for an architecture; None when there is none (any more)."""
+        for entry in self._index():
+            if _key(entry) == (name, arch):
+                descriptor = descriptor_of(entry, "index.json of the cache")
+                return Image(self, descriptor) if self.has(descriptor.digest) else None
+        return None
+
+    def _index(self) -> list[dict[str, Any]]:
+        path = self._cache.path("oci", "index.json")
+        what = f"{path}"
+        try:
+            document = read_document(path, what, _MAX_INDEX)
+        except FileNotFoundError:
+            return []
+        manifests = list_of(document, "manifests", what, _MAX_IMAGES)
+        if not all(isinstance(each, dict) for each in manifests):
+            raise TrustError(f"{what}: a manifest entry is not an object")
+        return manifests
+
+
+def _key(entry: Mapping[str, Any]) -> tuple[str, str]:
+    what = "index.json of the cache"
+    name = strings_of(entry, "annotations", what).get(_REF_NAME, "")
+    return name, str(object_of(entry, "platform", what).get("architecture", ""))
+
+
+class _Checked:
+    """Passes content through while it is counted and hashed; TrustError when it is not as expected."""
+
+    def __init__(self, expect_digest: str | None, expect_size: int | None) -> None:
+        self._algorithm = split_digest(expect_digest)[0] if expect_digest else "sha256"
+        self._hasher = hashlib.new(self._algorithm)
+        self._digest, self._size = expect_digest, expect_size
+        self._what = f"the blob {expect_digest}" if expect_digest else "a blob"
+        self.size = 0
+
+    def chunks(self, source: Path | bytes | Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in _chunks(source):
+            self.size += len(chunk)
+            if self._size is not None and self.size > self._size:
+                raise TrustError(f"{self._what} has more than the expected {self._size} bytes")
+            self._hasher.update(chunk)
+            yield chunk
+
+    def finish(self) -> str:
+        digest = f"{self._algorithm}:{self._hasher.hexdigest()}"
+        if self._size not in (None, self.size):
+            raise TrustError(f"{self._what} has {self.size} bytes instead of {self._size}")
+        if self._digest not in (None, digest):
+            raise TrustError(f"{self._what} has the content of {digest}")
+        return digest
+
+
+def _chunks(source: Path | bytes | Iterable[bytes]) -> Iterator[bytes]:
+    if isinstance(source, bytes):
+        yield from Bytes(source).chunks()
+    elif isinstance(source, Path):
+        with host_errors(f"read {source}"), open(source, "rb", buffering=0) as stream:
+            while data := stream.read(CHUNK):
+                yield data
+    else:
+        yield from source
+
+
+def export_layout(image: Image, stream: BinaryIO, name: str) -> None:
+    """Write an image as the tar of an OCI image layout that holds it alone, named ``name``; always the same bytes."""
+    store = image.store
+    digests = {
+        image.digest,
+        str(image.manifest["config"]["digest"]),
+        *(each.descriptor.digest for each in image.layers),
+    }
+    named = {
+        **image.descriptor.as_json(),
+        "platform": {"architecture": image.architecture, "os": "linux"},
+        "annotations": {_REF_NAME: name},
+    }
+    index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [named]}
+    files: dict[str, Bytes | FileSlice] = {"index.json": Bytes(encode(index)), "oci-layout": Bytes(encode(_LAYOUT))}
+    for digest in digests:
+        path = store.blob(digest)
+        files["blobs/" + "/".join(split_digest(digest))] = FileSlice(path, 0, path.stat().st_size)
+    directories = {path[:end] for path in files for end in range(len(path)) if path[end] == "/"}
+    entries = [Entry(path, EntryType.DIR, 0o755) for path in directories]
+    entries += [Entry(path, EntryType.FILE, 0o644, content=content) for path, content in files.items()]
+    write_tar(sorted(entries, key=lambda entry: entry.path), stream)
