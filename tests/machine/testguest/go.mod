@@ -1,0 +1,3 @@
+module hullkit.test/testguest
+
+go 1.24
