@@ -10,8 +10,7 @@ from typing import Any
 from hullkit.assemble.images import Images, SystemImage
 from hullkit.assemble.spec import effective_config, runtime_json, runtime_spec
 from hullkit.config.load import parse_image_config
-from hullkit.config.model import Container as Entry
-from hullkit.config.model import ImageConfig, SystemConfig, container_ids, position_of
+from hullkit.config.model import ImageConfig, ImageEntry, SystemConfig, container_ids
 from hullkit.errors import Position
 
 KINDS = ("onboot", "onshutdown", "services")
@@ -22,7 +21,7 @@ class Container:
     """One container: ``bundle`` is its directory below the root, ``config`` what applies to it after precedence."""
 
     kind: str
-    entry: Entry
+    entry: ImageEntry
     image: SystemImage
     config: ImageConfig
     bundle: str
@@ -66,5 +65,5 @@ def containers(config: SystemConfig, images: Images, *, hardened: bool) -> Itera
             bundle=f"containers/{kind}/{name}",
             spec=runtime_spec(effective, rootfs_path="rootfs", ids=ids, hardened=hardened),
             runtime=runtime_json(effective),
-            where=position_of(config, kind, number),
+            where=config.position(kind, number),
         )

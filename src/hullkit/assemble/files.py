@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hullkit.assemble.overlay import Overlay
 from hullkit.cache import host_errors
-from hullkit.config.model import File, SystemConfig, base_directory, position_of
+from hullkit.config.model import FileEntry, SystemConfig, base_directory
 from hullkit.errors import ConfigError, NotFound
 from hullkit.tree.entry import Bytes, Entry, EntryType, FileSlice, Owner, Source
 
@@ -20,11 +20,11 @@ def add_files(overlay: Overlay, config: SystemConfig, ids: Mapping[str, int]) ->
         try:
             _add(overlay, file, ids, Path(base_directory(config, "files", number)), config)
         except (ConfigError, NotFound) as error:
-            error.where = error.where or position_of(config, "files", number)
+            error.where = error.where or config.position("files", number)
             raise
 
 
-def _add(overlay: Overlay, file: File, ids: Mapping[str, int], base: Path, config: SystemConfig) -> None:
+def _add(overlay: Overlay, file: FileEntry, ids: Mapping[str, int], base: Path, config: SystemConfig) -> None:
     if file.path is None:
         raise ConfigError("an entry of files: needs a path")
     uid, gid = number_of(file.uid, ids), number_of(file.gid, ids)
@@ -43,7 +43,7 @@ def _add(overlay: Overlay, file: File, ids: Mapping[str, int], base: Path, confi
         overlay.add(Entry(path, EntryType.FILE, mode, uid, gid, content=content, owner=_OWNER))
 
 
-def _content(file: File, base: Path, config: SystemConfig) -> Source | None:
+def _content(file: FileEntry, base: Path, config: SystemConfig) -> Source | None:
     """The bytes of the file; None for an optional source that is not there."""
     if file.contents is not None:
         return Bytes(file.contents.encode())
@@ -66,7 +66,7 @@ def _content(file: File, base: Path, config: SystemConfig) -> Source | None:
         return FileSlice(source, 0, stream.seek(0, 2))
 
 
-def _mode(file: File) -> int:
+def _mode(file: FileEntry) -> int:
     if file.mode is not None:
         return int(file.mode, 8)
     return 0o700 if file.directory else 0o600

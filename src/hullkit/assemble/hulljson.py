@@ -8,7 +8,7 @@ from typing import Any
 
 from hullkit.assemble.containers import KINDS, Container
 from hullkit.config.definition import Definition
-from hullkit.config.model import Restart, Service, SystemConfig
+from hullkit.config.model import Restart, ServiceEntry, SystemConfig
 
 VERSION = 1
 #: LinuxKit never restarts a service; one that fails is worth another try
@@ -28,7 +28,7 @@ def container_json(container: Container, layers: Sequence[str], *, writable: boo
     for key in ("ready", "stop", "logs"):
         if (value := getattr(container.config, key)) is not None:
             told[key] = _explicit(value)
-    if isinstance(entry, Service):
+    if isinstance(entry, ServiceEntry):
         told["restart"] = _explicit(container.config.restart or _RESTART)
         told["after"] = list(entry.after or ())
         told["requires"] = list(entry.requires or ())

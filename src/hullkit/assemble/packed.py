@@ -44,7 +44,7 @@ def assemble_packed(context: Context, config: SystemConfig, images: Images, name
     init = _init_image(config, images)
     root_images = [images[reference] for reference in config.init if images[reference] is not init]
     if images.kernel is not None:
-        root_images.insert(0, images.kernel.without(kernel_file(config)))
+        root_images.insert(0, images.kernel.without(config.kernel.binary_file))
     found = list(containers(config, images, hardened=True))
     store = _Store(context, [*root_images, *(container.image for container in found)])
 
@@ -66,19 +66,17 @@ def assemble_packed(context: Context, config: SystemConfig, images: Images, name
         name=name,
         arch=context.arch,
         layout="packed",
-        kernel=images.kernel.file(kernel_file(config)).content if images.kernel else None,
+        kernel=images.kernel.file(config.kernel.binary_file).content if images.kernel else None,
         cmdline=config.kernel.cmdline or "",
-        ucode=images.kernel.file(config.kernel.ucode).content if images.kernel and config.kernel.ucode else None,
+        ucode=images.kernel.file(config.kernel.ucode_file).content
+        if images.kernel and config.kernel.ucode_file
+        else None,
         segments=(
             boot_segment(init, images.kernel),
             Segment("store", tuple(_under_store(store.entries()))),
             Segment("system", (*_under_store([generated.entry]), _file("hull.json", document))),
         ),
     )
-
-
-def kernel_file(config: SystemConfig) -> str:
-    return config.kernel.binary or "kernel"
 
 
 def _init_image(config: SystemConfig, images: Images) -> SystemImage:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from hullkit.assemble.system import System
+from hullkit.build.locking import require_locked
 from hullkit.build.resolve import resolve_images
-from hullkit.config.model import SystemConfig, position_of
-from hullkit.config.unsupported import refuse_unsupported
+from hullkit.config.model import SystemConfig
+from hullkit.config.validate import unfit_for_hullkit, unsupported
 from hullkit.context import Context
 from hullkit.errors import ConfigError
 from hullkit.lock.lock import Lock
@@ -15,11 +16,14 @@ def build_system(
     context: Context, config: SystemConfig, name: str, *, layout: str | None = None, lock: Lock | None = None
 ) -> System:
     """Resolve every image and assemble. ``layout`` overrides the configuration's; ``lock`` pins packages."""
-    refuse_unsupported(config)
+    for problem in (*unsupported(config), *unfit_for_hullkit(config)):
+        raise problem
+    if lock is not None:
+        require_locked(config, lock)
     images = resolve_images(context, config, lock)
     chosen = layout or config.layout or "packed"
     if chosen == "flat":
-        raise ConfigError("layout flat is not supported yet", where=position_of(config, "layout"))
+        raise ConfigError("layout flat is not supported yet", where=config.position("layout"))
     from hullkit.assemble.packed import assemble_packed
 
     return assemble_packed(context, config, images, name)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hullkit.assemble.images import Images, SystemImage
-from hullkit.config.model import SystemConfig, base_directory, position_of
+from hullkit.config.model import SystemConfig, base_directory
 from hullkit.context import Context
 from hullkit.errors import HullError, NotFound, Position
 from hullkit.lock.lock import Lock
@@ -15,7 +15,7 @@ from hullkit.oci.image import Image
 from hullkit.oci.store import Store
 
 DEFAULT_PROFILE = "qemu"
-_COMPONENT = "@component:"
+COMPONENT = "@component:"
 
 
 def references(config: SystemConfig) -> Iterator[tuple[str, tuple[str | int, ...]]]:
@@ -34,7 +34,7 @@ def resolve_images(context: Context, config: SystemConfig, lock: Lock | None) ->
         first.setdefault(reference, path)
 
     def resolve(reference: str, path: tuple[str | int, ...], profile: str | None) -> SystemImage:
-        where = position_of(config, *path)
+        where = config.position(*path)
         base = Path(base_directory(config, *path))
         image = _resolve_one(context, store, reference, base, profile, lock, where)
         return SystemImage(context, store, reference, image, tuple(image.layers), where)
@@ -59,7 +59,7 @@ def _resolve_one(
     where: Position | None,
 ) -> Image:
     try:
-        if reference.startswith(_COMPONENT):
+        if reference.startswith(COMPONENT):
             from hullkit.component.component import component_image
 
             return component_image(context, reference, base_dir=base, profile=profile, lock=lock)

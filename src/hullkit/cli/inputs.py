@@ -46,7 +46,7 @@ def name_of(files: tuple[str, ...], name: str | None) -> str:
 def load_config(files: tuple[str, ...]) -> SystemConfig:
     from hullkit.config.load import load
 
-    return load(files, stdin=sys.stdin.buffer if "-" in files else None)
+    return load(files, stdin=sys.stdin.buffer.read() if "-" in files else None)
 
 
 def lock_path(files: tuple[str, ...], lock_file: Path | None) -> Path:
