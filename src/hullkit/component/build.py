@@ -17,11 +17,10 @@ from hullkit.context import Context
 from hullkit.debian.package import Package
 from hullkit.errors import ConfigError
 from hullkit.oci.image import Image
-from hullkit.oci.image import Layer as ImageLayer
+from hullkit.oci.image import Layer as StoredLayer
 from hullkit.oci.layers import layer_entries
 from hullkit.oci.store import Store
 from hullkit.tree.entry import Entry, EntryType, FileSlice, Owner
-from hullkit.tree.tar import write_tar
 from hullkit.tree.tree import Tree
 
 CONFIG_LABEL = "org.mobyproject.config"
@@ -37,13 +36,18 @@ def build_image(
     context: Context, store: Store, recipe: Recipe, packages: Resolution, below: Sequence[Image], profile: str
 ) -> Image:
     """Fetch, select, lay out, and put layers and image into the store."""
+    lower = list({layer.diff_id: layer for image in below for layer in image.layers}.values())
     with context.cache.temp_dir() as work:
         pool = fetch_pool(context, packages.used, work)
-        layers = _layers(context, store, recipe, pool, packages, below, profile)
-        stored = [_store_layer(context, store, layer.finished(), work / f"layer{n}") for n, layer in enumerate(layers)]
-        lower = {layer.diff_id: layer for image in below for layer in image.layers}
+        base = _base_files(context, store, lower)
+        own = []
+        for layer in _layers(context, recipe, pool, packages, base, profile):
+            entries = layer.finished()
+            stored = store.add_layer(entries)
+            remember_owners(context, stored.diff_id, entries)
+            own.append(stored)
         labels = _labels(recipe, pool, packages.used, below, profile)
-        return store.add_image(_config(context, recipe, labels), [*lower.values(), *stored], {})
+        return store.add_image(_config(context, recipe, labels), [*lower, *own])
 
 
 def fetch_pool(context: Context, packages: Sequence[Package], work: Path) -> Pool:
@@ -60,11 +64,10 @@ def fetch_pool(context: Context, packages: Sequence[Package], work: Path) -> Poo
 
 def _layers(
     context: Context,
-    store: Store,
     recipe: Recipe,
     pool: Pool,
     packages: Resolution,
-    below: Sequence[Image],
+    base: Mapping[str, Entry],
     profile: str,
 ) -> list[Layer]:
     spec = recipe.spec
@@ -77,7 +80,7 @@ def _layers(
                 image_layer(spec.name, spec.kernel, pool),
                 modules_layer(context, spec.name, spec.kernel, pool, profile, digest),
             ]
-        layer = Layer(spec.name, _base_files(context, store, below), pool)
+        layer = Layer(spec.name, base, pool)
         if spec.guest is not None:
             _add_guest(context, layer)
         if spec.debian is not None:
@@ -92,11 +95,10 @@ def _layers(
         raise
 
 
-def _base_files(context: Context, store: Store, below: Sequence[Image]) -> Mapping[str, Entry]:
+def _base_files(context: Context, store: Store, lower: Sequence[StoredLayer]) -> Mapping[str, Entry]:
     tree = Tree()
-    for image in below:
-        for layer in image.layers:
-            tree.apply_layer(layer_entries(context, store, layer, "base"))
+    for layer in lower:
+        tree.apply_layer(layer_entries(context, store, layer, "base"))
     return {entry.path: entry for entry in tree.entries()}
 
 
@@ -106,16 +108,6 @@ def _add_guest(context: Context, layer: Layer) -> None:
     binary = guest_binary(context, context.arch)
     content = FileSlice(binary, 0, binary.stat().st_size)
     layer.put(Entry("init", EntryType.FILE, 0o755, content=content, owner=Owner(image=layer.name)))
-
-
-def _store_layer(context: Context, store: Store, entries: Iterable[Entry], tar: Path) -> ImageLayer:
-    """Write a layer as an uncompressed tar, remember who owns each file, and put it into the store."""
-    entries = list(entries)
-    with open(tar, "wb") as stream:
-        write_tar(entries, stream)
-    descriptor = store.add_blob(tar)
-    remember_owners(context, descriptor.digest, entries)
-    return ImageLayer(descriptor, descriptor.digest)
 
 
 def remember_owners(context: Context, diff_id: str, entries: Iterable[Entry]) -> None:

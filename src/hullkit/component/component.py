@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import hullkit
 from hullkit.component.catalogue import Recipe, load_recipe
 from hullkit.component.guest import guest_id
-from hullkit.component.packages import PackageLock, Resolution, resolve
+from hullkit.component.packages import PackageLock, resolve
 from hullkit.context import Context
 from hullkit.errors import ConfigError, HullError
 from hullkit.oci.image import Image
@@ -97,31 +96,17 @@ def _image(
         "version": hullkit.__version__ if spec.version.hullkit else "",
     }
     identity = step_id("component", inputs, _CODE)
-    digest = _remembered(context, identity)
-    if digest is not None and (image := store.image(digest)) is not None:
-        return image
 
     def make(out: Path) -> None:
         from hullkit.component.build import build_image
 
         with context.bus.step(f"build component {spec.name}"):
             built = build_image(context, store, recipe, packages, below, chosen)
-        out.write_text(json.dumps({"image": built.digest}))
+        out.write_text(built.digest)
 
-    path = cached_path(context, "component", identity, make, suffix=".json")
-    image = store.image(json.loads(path.read_text())["image"])
-    if image is None:  # the store was emptied behind our back
-        path.unlink()
-        return _image(context, recipe, profile, lock, above)
-    return image
-
-
-def _remembered(context: Context, identity: str) -> str | None:
-    try:
-        digest = json.loads(context.cache.path("steps", "component", identity + ".json").read_bytes())["image"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(digest)
-
-
-__all__ = ["Resolution", "component_closure", "component_image"]
+    memo = cached_path(context, "component", identity, make)
+    digest = memo.read_text()
+    if store.has(digest):
+        return store.image(digest)
+    memo.unlink(missing_ok=True)  # the store was emptied behind our back: build again
+    return store.image(cached_path(context, "component", identity, make).read_text())
