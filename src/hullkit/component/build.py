@@ -41,7 +41,7 @@ def build_image(
         pool = fetch_pool(context, packages.used, work)
         base = _base_files(context, store, lower)
         own = []
-        for layer in _layers(context, recipe, pool, packages, base, profile):
+        for layer in _layers(context, recipe, pool, packages, below, base, profile):
             entries = layer.finished()
             stored = store.add_layer(entries)
             remember_owners(context, stored.diff_id, entries)
@@ -67,6 +67,7 @@ def _layers(
     recipe: Recipe,
     pool: Pool,
     packages: Resolution,
+    below: Sequence[Image],
     base: Mapping[str, Entry],
     profile: str,
 ) -> list[Layer]:
@@ -84,7 +85,13 @@ def _layers(
         if spec.guest is not None:
             _add_guest(context, layer)
         if spec.debian is not None:
-            closure = Closure(pool, layer.base, context.arch, lambda library: guess_package(library, packages.others))
+            closure = Closure(
+                pool,
+                layer.base,
+                context.arch,
+                guess=lambda library: guess_package(library, packages.others),
+                base_packages=frozenset(name.partition("=")[0] for name in _package_names(below)),
+            )
             closure.keep(spec.debian.keep, spec.debian.drop)
             layer.take(closure.selected.values())
         add_declared(layer, spec, recipe.folder.path)
@@ -137,9 +144,7 @@ def _labels(
     recipe: Recipe, pool: Pool, packages: Sequence[Package], below: Sequence[Image], profile: str
 ) -> dict[str, str]:
     spec = recipe.spec
-    names = {f"{package.name}={package.version}" for package in packages}
-    for image in below:
-        names.update(image.labels.get(PACKAGES_LABEL, "").split())
+    names = {f"{package.name}={package.version}" for package in packages} | _package_names(below)
     labels = {
         "org.opencontainers.image.title": spec.name,
         "org.opencontainers.image.description": spec.summary,
@@ -158,6 +163,11 @@ def _labels(
         labels[KERNEL_LABEL] = kernel_version(pool)
         labels[PROFILE_LABEL] = profile
     return labels
+
+
+def _package_names(images: Sequence[Image]) -> set[str]:
+    """``NAME=VERSION`` of all packages that images were made from."""
+    return {name for image in images for name in image.labels.get(PACKAGES_LABEL, "").split()}
 
 
 def _version(recipe: Recipe, packages: Sequence[Package], below: Sequence[Image]) -> str:

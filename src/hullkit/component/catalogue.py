@@ -12,6 +12,8 @@ from hullkit.errors import ConfigError, NotFound, Position
 
 PREFIX = "@component:"
 RECIPE_FILE = "component.yml"
+#: how the component is tried in a booted system; no part of it
+TEST_FILE = "test.yml"
 _MAX_FOLDER = 64 << 20
 
 
@@ -81,13 +83,13 @@ def _near(name: str) -> str:
 
 
 def folder_digest(path: Path) -> str:
-    """A digest over a recipe's folder; symbolic links and unreasonable sizes are refused (ConfigError)."""
+    """A digest over a recipe's folder but its test; symbolic links and unreasonable sizes are refused (ConfigError)."""
     digest = hashlib.sha256()
     total = 0
     for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).as_posix()):
         if file.is_symlink():
             raise ConfigError(f"{file} is a symbolic link", hint="a recipe's folder holds plain files only")
-        if not file.is_file():
+        if not file.is_file() or file == path / TEST_FILE:
             continue
         total += file.stat().st_size
         if total > _MAX_FOLDER:

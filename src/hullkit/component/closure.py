@@ -39,6 +39,9 @@ DEFAULT_DROP = (
     "usr/share/zsh/**",
     "usr/share/fish/**",
     "usr/share/vim/**",
+    "usr/share/applications/**",
+    "usr/share/icons/**",
+    "usr/share/pixmaps/**",
     "usr/share/runit/**",
     "usr/share/initramfs-tools/**",
     "usr/include/**",
@@ -49,6 +52,7 @@ DEFAULT_DROP = (
     "usr/lib/sysusers.d/**",
     "usr/lib/tmpfiles.d/**",
     "etc/init.d/**",
+    "etc/ld.so.conf.d/**",
     "etc/rc[0-9S].d/**",
     "etc/cron.*/**",
     "etc/default/**",
@@ -87,12 +91,17 @@ def link_target(path: str, target: str) -> str:
 
 @dataclass
 class Closure:
-    """Collects the files of an image. ``guess`` may name the package that has a missing library, for the error."""
+    """Collects the files of an image.
+
+    ``guess`` may name the package that has a missing library, for the error. ``base_packages`` are those that the base
+    was made from: of them only what programs need is added.
+    """
 
     pool: Pool
     base: Mapping[str, Entry]
     arch: str
     guess: Callable[[str], str] = lambda _library: ""
+    base_packages: frozenset[str] = frozenset()
     selected: dict[str, Entry] = field(default_factory=dict)
 
     def keep(self, patterns: Sequence[str] | None, drop: Sequence[str]) -> None:
@@ -100,7 +109,11 @@ class Closure:
 
         Raises ConfigError for a pattern that matches nothing, a missing library, or a path that two packages have.
         """
-        for written in ("**?",) if patterns is None else patterns:
+        if patterns is None:
+            for path in self._matches("**", drop):
+                if self.pool.files[path].owner.package.partition("_")[0] not in self.base_packages:
+                    self.add(path)
+        for written in patterns or ():
             pattern, may_miss = optional(written)
             found = self._matches(pattern, drop)
             if not found and not may_miss:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from hullkit.component.catalogue import Recipe, load_recipe
+from hullkit.component.catalogue import Recipe
 from hullkit.component.globs import matches_any
 from hullkit.context import Context
 from hullkit.debian.package import Package
@@ -26,11 +26,6 @@ class Resolution(msgspec.Struct, frozen=True):
 
     used: tuple[Package, ...] = ()
     others: tuple[str, ...] = ()
-
-
-def pins(context: Context, reference: str, *, base_dir: Path, lock: PackageLock | None = None) -> tuple[Package, ...]:
-    """The packages that a component uses itself (its bases are components of their own), sorted by name."""
-    return resolve(context, load_recipe(reference, base_dir), lock).used
 
 
 def roots(recipe: Recipe, arch: str) -> tuple[str, ...]:

@@ -1,0 +1,65 @@
+"""The sets of host tools, as data: which Debian packages have the programs that builds, runs and tests start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: what only maintainer scripts of the tools' dependencies need
+_SCRIPTS_ONLY = (
+    "adduser",
+    "base-passwd",
+    "debconf",
+    "login.defs",
+    "openssl-provider-legacy",
+    "passwd",
+)
+#: other sets have it, or nobody wants it: QEMU is started with ``-L`` and ``romfile=``
+_QEMU_PRUNED = (*_SCRIPTS_ONLY, "ipxe-qemu", "qemu-system-data", "seabios", "qemu-block-extra", "qemu-efi-aarch64")
+
+
+@dataclass(frozen=True, slots=True)
+class Toolset:
+    """``programs``: name → path below the tree. ``env``: variable → path below the tree ("{triplet}" is the multiarch
+    directory's name)."""
+
+    packages: tuple[str, ...]
+    programs: Mapping[str, str] = field(default_factory=dict)
+    prune: tuple[str, ...] = _SCRIPTS_ONLY
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def _qemu(package: str, *machines: str) -> Toolset:
+    programs = {f"qemu-system-{machine}": f"usr/bin/qemu-system-{machine}" for machine in machines}
+    return Toolset((package,), programs, _QEMU_PRUNED, {"QEMU_MODULE_DIR": "usr/lib/{triplet}/qemu"})
+
+
+TOOLSETS: Mapping[str, Toolset] = {
+    "erofs": Toolset(
+        ("erofs-utils",), {name: f"usr/bin/{name}" for name in ("mkfs.erofs", "fsck.erofs", "dump.erofs")}
+    ),
+    # Firmware and other data of every QEMU; the programs are sets of their own, one per machine.
+    "qemu": Toolset(("qemu-system-data", "seabios"), prune=_SCRIPTS_ONLY),
+    "qemu-x86": _qemu("qemu-system-x86", "x86_64"),
+    "qemu-arm": _qemu("qemu-system-arm", "aarch64"),
+    "qemu-riscv": _qemu("qemu-system-riscv", "riscv64"),
+    "qemu-ppc": _qemu("qemu-system-ppc", "ppc64"),
+    "qemu-s390x": _qemu("qemu-system-s390x", "s390x"),
+    "qemu-img": Toolset(("qemu-utils",), {"qemu-img": "usr/bin/qemu-img"}, _QEMU_PRUNED),
+    # For tests.
+    "ext": Toolset(
+        ("e2fsprogs",),
+        {name: f"usr/sbin/{name}" for name in ("mke2fs", "e2fsck", "debugfs")},
+        (*_SCRIPTS_ONLY, "logsave"),
+    ),
+    "registry": Toolset(("docker-registry",), {"docker-registry": "usr/bin/docker-registry"}),
+    "skopeo": Toolset(("skopeo",), {"skopeo": "usr/bin/skopeo"}),
+}
+#: architecture of a system → the set with its QEMU
+QEMU_SETS: Mapping[str, str] = {
+    "amd64": "qemu-x86",
+    "arm64": "qemu-arm",
+    "riscv64": "qemu-riscv",
+    "ppc64le": "qemu-ppc",
+    "s390x": "qemu-s390x",
+}
