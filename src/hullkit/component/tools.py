@@ -48,7 +48,7 @@ class DebianTools:
 
         Raises NotFound for a program that no set has (or the host has not), and what fetching raises.
         """
-        from hullkit.hosttools.run import TreeTool
+        from hullkit.hosttools.tool import TreeTool
 
         if self._host_tools:
             return _host_tool(program)
@@ -147,11 +147,11 @@ def _recipe(name: str, toolset: Toolset) -> str:
 
 def _set_id(name: str, packages: Iterable[Package]) -> str:
     content = [_FORMAT, _recipe(name, TOOLSETS[name]), sorted(package.sha256 for package in packages)]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def _host_tool(program: str) -> Tool:
-    from hullkit.hosttools.run import HostTool
+    from hullkit.hosttools.tool import HostTool
 
     found = shutil.which(program)
     if found is None:

@@ -186,5 +186,5 @@ def _ask(
         if not refresh and state is not None and _usable(state, context, refresh, allowed):
             return state
         state = ask(context, arch, suites, allowed)
-        save_state(context, Path(path), state)
+        save_state(Path(path), state)
         return state

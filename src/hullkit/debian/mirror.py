@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hullkit.cache import atomic_write
 from hullkit.context import Context
 from hullkit.debian.deb822 import paragraphs
 from hullkit.debian.keys import keyring_id, verify_signed_text
@@ -110,10 +111,7 @@ def _probed(context: Context, http: Http, candidates: list[str]) -> str:
     if context.offline:
         return PUBLIC_MIRROR
     main = next((base for base in candidates if _verifies(context, base)), PUBLIC_MIRROR)
-    with context.cache.temp_dir() as work:
-        made = work / "mirror.json"
-        made.write_text(json.dumps({"id": identity, "main": main, "time": int(time.time())}))
-        context.cache.publish(made, memory)
+    atomic_write(memory, json.dumps({"id": identity, "main": main, "time": int(time.time())}).encode())
     return main
 
 

@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hullkit.cache import atomic_write
 from hullkit.context import Context
 from hullkit.debian.keys import keyring_id
 from hullkit.errors import TrustError
@@ -76,15 +77,8 @@ def load_state(path: Path) -> State | None:
         return None
 
 
-def save_state(context: Context, path: Path, state: State) -> None:
-    _write(context, path, asdict(state))
-
-
-def _write(context: Context, path: Path, data: object) -> None:
-    with context.cache.temp_dir() as work:
-        made = work / "state.json"
-        made.write_text(json.dumps(data))
-        context.cache.publish(made, path)
+def save_state(path: Path, state: State) -> None:
+    atomic_write(path, json.dumps(asdict(state)).encode())
 
 
 def refuse_older(context: Context, suite: str, date: int, url: str) -> None:
@@ -102,4 +96,4 @@ def refuse_older(context: Context, suite: str, date: int, url: str) -> None:
                 hint=f"the mirror is behind: use another one, or remove {path} to accept it",
             )
         if date > seen:
-            _write(context, path, {"date": date})
+            atomic_write(path, json.dumps({"date": date}).encode())
