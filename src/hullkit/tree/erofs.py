@@ -48,7 +48,9 @@ def make_erofs(context: Context, entries: Iterable[Entry], out: Path, *, whiteou
         with open(archive, "wb") as stream:
             write_tar(tree.entries(), stream)
         try:
-            run(context, context.tools.get(_TOOL), [*EROFS_OPTIONS, "--tar=f", str(out), str(archive)])
+            # its own temporary file is as large as the archive: keep it off a /tmp that lives in memory
+            command = [*EROFS_OPTIONS, "--tar=f", str(out), str(archive)]
+            run(context, context.tools.get(_TOOL), command, env={"TMPDIR": str(work)})
         except BaseException:
             out.unlink(missing_ok=True)
             raise

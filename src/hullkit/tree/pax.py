@@ -19,27 +19,25 @@ class Malformed(ValueError):
     """A field that cannot be understood; the text says which."""
 
 
-def octal_or_none(field: bytes) -> int | None:
-    text = field.split(b"\0", 1)[0].strip(b" ")
-    if not text:
-        return 0
-    try:
-        return int(text, 8) if text.isdigit() else None
-    except ValueError:
-        return None
-
-
 def number(field: bytes) -> int:
     """A numeric header field: octal digits, or GNU's big-endian base-256 when the first bit is set."""
-    if field[0] & 0x80:
-        value = int.from_bytes(field, "big", signed=field[0] == 0xFF)
-        if field[0] != 0xFF:
-            value -= 1 << (8 * len(field) - 1)
-    else:
-        octal = octal_or_none(field)
-        if octal is None:
-            raise Malformed(f"{field!r} is not a number")
-        value = octal
+    digits = field.rstrip(b"\0 ")
+    if not digits.isdigit():
+        if field[0] & 0x80:
+            return _base256(field)
+        digits = digits.split(b"\0", 1)[0].strip(b" ") or b"0"
+    try:
+        if digits.isdigit():  # int() would also take signs and underscores
+            return int(digits, 8)
+    except ValueError:
+        pass
+    raise Malformed(f"{field!r} is not a number")
+
+
+def _base256(field: bytes) -> int:
+    value = int.from_bytes(field, "big", signed=field[0] == 0xFF)
+    if field[0] != 0xFF:
+        value -= 1 << (8 * len(field) - 1)
     if not -_MAX_NUMBER < value < _MAX_NUMBER:
         raise Malformed("an absurd number")
     return value
