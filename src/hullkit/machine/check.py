@@ -17,7 +17,7 @@ from hullkit.machine.control import Container, printable
 from hullkit.machine.options import MIB, MachineOptions, Publish
 from hullkit.machine.ports import HttpCheck
 from hullkit.machine.process import Machine, Stopped
-from hullkit.machine.report import CheckReport, ContainerReport, Failure, GuestReport, HostReport, Report
+from hullkit.machine.report import CheckReport, ContainerReport, Failure, GuestReport, HostReport, LogLine, Report
 from hullkit.machine.session import Session
 
 #: seconds until a system must be up with KVM; TCG is given twice that
@@ -258,24 +258,22 @@ def make_report(
         peak_bytes=machine.peak_bytes(),
         console_log=os.fspath(log),
     )
-    guest = session.report or GuestReport(version=1, containers=tuple(map(seen, session.containers.values())))
-    culprits = dict.fromkeys(failure.culprit for failure in failures)
+    guest = session.report
+    if guest is None and session.containers:
+        guest = GuestReport(version=1, containers=tuple(map(seen, session.containers.values())))
     return Report(
         version=1,
         ok=not failures,
-        culprit=", ".join(culprits),
+        culprit=", ".join(dict.fromkeys(failure.culprit for failure in failures)),
         message="; ".join(failure.message for failure in failures),
         failures=tuple(failures),
-        name=boot.name or guest.name,
-        host=host,
+        name=boot.name,
         stages=session.boot_stages(),
-        kernel=guest.kernel,
-        init=guest.init,
-        runtime=guest.runtime,
-        containers=guest.containers,
-        memory=guest.memory,
-        addresses=guest.addresses,
-        checks=(*guest.checks, *checks),
+        guest=guest,
+        ports=tuple(checks),
+        host=host,
+        logs=tuple(LogLine(printable(log.name, 100), printable(log.line, 200)) for log in session.last_lines),
+        console=tuple(session.log.tail()) if failures else (),
     )
 
 

@@ -10,8 +10,9 @@ from types import TracebackType
 from hullkit.cache import host_errors
 from hullkit.machine.control import printable
 
-#: lines shown when something went wrong
+#: lines shown when something went wrong; after a symptom (a panic's long trace) no more than AFTER_SYMPTOM of them
 TAIL_LINES = 30
+AFTER_SYMPTOM = 10
 #: a line without an end is cut here
 _MAX_LINE = 4096
 #: a guest that never stops writing does not fill the disk
@@ -37,6 +38,8 @@ class ConsoleLog:
         self._written = 0
         self._line = bytearray()
         self._lines: deque[bytes] = deque(maxlen=TAIL_LINES)
+        #: how many lines are still taken into the tail (negative: no end)
+        self._more = -1
         self.symptom: tuple[str, str] | None = None
         #: whether anything has come at all
         self.silent = True
@@ -72,12 +75,17 @@ class ConsoleLog:
         self._line.clear()
         if not line:
             return
+        if self._more == 0:
+            return
         self._lines.append(line)
-        if self.symptom is None:
+        if self.symptom is not None:
+            self._more -= 1
+        else:
             text = _PREFIX.sub(b"", line)
             for pattern, culprit in _SYMPTOMS:
                 if pattern.match(text):
                     self.symptom = (culprit, printable(text.decode(errors="replace"), 200))
+                    self._more = AFTER_SYMPTOM
                     break
 
     def tail(self) -> list[str]:

@@ -45,6 +45,17 @@ def stop_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Hold those signals back while something short must be finished: killing a machine, restoring a terminal."""
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Machine:
     """A started QEMU; use as a context manager, which kills and reaps it at the end.
 
@@ -91,11 +102,13 @@ class Machine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
-        self.console.close()
-        self.control.close()
-        assert self._process.stderr is not None
-        self._process.stderr.close()
+        with shielded():
+            self.kill()
+            self.said()
+            self.console.close()
+            self.control.close()
+            assert self._process.stderr is not None
+            self._process.stderr.close()
 
     def cpu_seconds(self) -> float:
         """User and system time so far; of a machine that has ended, all of it."""

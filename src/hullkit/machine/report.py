@@ -78,6 +78,13 @@ class Failure(msgspec.Struct, frozen=True):
     message: str
 
 
+class LogLine(msgspec.Struct, frozen=True):
+    """A line that a container wrote."""
+
+    container: str
+    line: str
+
+
 class HostReport(msgspec.Struct, frozen=True):
     """The machine and what it cost the host. Seconds; ``cpu_*`` are QEMU's user and system time; ``mem`` is in MiB."""
 
@@ -99,8 +106,10 @@ class HostReport(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """The whole story of one checked boot.
 
-    ``culprit`` and ``message`` sum up ``failures``. ``host`` is None when nothing was booted: the build failed, or
-    the host refused. What only the guest knows is empty when it never answered.
+    ``culprit`` and ``message`` sum up ``failures``. ``guest`` is what init answered (None when it was never heard; only
+    the containers, as far as their events tell, when it never answered); ``ports`` are the host's own checks of
+    published ports. ``logs`` are the last lines of containers that failed, ``console`` those of the console when the
+    boot failed. ``host`` is None when nothing was booted: the build failed, or the host refused.
     """
 
     version: int
@@ -109,15 +118,12 @@ class Report(msgspec.Struct, frozen=True):
     message: str = ""
     failures: tuple[Failure, ...] = ()
     name: str = ""
-    host: HostReport | None = None
     stages: tuple[BootStage, ...] = ()
-    kernel: str = ""
-    init: str = ""
-    runtime: str = ""
-    containers: tuple[ContainerReport, ...] = ()
-    memory: MemoryReport | None = None
-    addresses: tuple[str, ...] = ()
-    checks: tuple[CheckReport, ...] = ()
+    guest: GuestReport | None = None
+    ports: tuple[CheckReport, ...] = ()
+    host: HostReport | None = None
+    logs: tuple[LogLine, ...] = ()
+    console: tuple[str, ...] = ()
 
 
 def to_json(value: Report) -> bytes:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from hullkit.machine.process import shielded
+
 if sys.platform != "win32":
     import termios
 
@@ -59,12 +61,13 @@ def raw(descriptor: int) -> Iterator[None]:
         enter()
         yield
     finally:
-        signal.signal(signal.SIGCONT, on_continue)
-        # A terminal that is gone (SIGHUP) cannot be restored, and need not be.
-        with contextlib.suppress(termios.error, OSError):
-            os.write(descriptor, _SANE)
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with shielded():
+            signal.signal(signal.SIGCONT, on_continue)
+            # A terminal that is gone (SIGHUP) cannot be restored, and need not be.
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(descriptor, termios.TCSANOW, before)
+            with contextlib.suppress(OSError):
+                os.write(descriptor, _SANE)
 
 
 def raw_attributes(before: list[Any]) -> list[Any]:
