@@ -13,9 +13,6 @@ from hullkit.context import Context
 from hullkit.errors import HullError
 from hullkit.lock.lock import Lock, Pins
 
-#: sets of host tools that building and running a system may need
-TOOLSETS = ("erofs", "qemu")
-
 
 def recipes(config: SystemConfig) -> dict[str, Recipe]:
     """Every component of the system, bases included, by name."""
@@ -44,14 +41,14 @@ def codecs() -> dict[str, str]:
 
 def resolve_pins(context: Context, config: SystemConfig) -> Pins:
     """Pins for everything, from the archive as it is now."""
-    from hullkit.component.tools import tool_packages
+    from hullkit.component.tools import DebianTools
 
     found = recipes(config)
     with context.bus.step("resolve packages"):
         return Pins(
             components={name: resolve(context, recipe, None).used for name, recipe in found.items()},
             recipes={name: recipe.folder.digest for name, recipe in found.items()},
-            tools={name: tool_packages(context, name) for name in TOOLSETS},
+            tools=DebianTools(context).tool_packages(),
             codecs=codecs(),
         )
 

@@ -19,9 +19,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _OPTIONS = [
     click.option("--cache", type=click.Path(path_type=Path), help="Cache directory.  [env: HULLKIT_CACHE]"),
-    click.option(
-        "--arch", type=click.Choice(list(DEBIAN_ARCH)), help="Architecture to build for."
-    ),
+    click.option("--arch", type=click.Choice(list(DEBIAN_ARCH)), help="Architecture to build for."),
     click.option("--offline", is_flag=True, help="Open no socket; use only what is in the cache."),
     click.option("--host-tools", is_flag=True, help="Use the host's QEMU and other tools, not the pinned ones."),
     click.option("--debian-mirror", metavar="URL", help="Debian mirror.  [env: HULLKIT_DEBIAN_MIRROR]"),
