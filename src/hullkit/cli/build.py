@@ -47,9 +47,9 @@ def command(
     """
     chosen = [each for given in formats for each in given.split(",") if each]
     if dry_run:
-        from hullkit.config.dump import dump
+        from hullkit.config.dump import dump_yaml
 
-        click.echo(dump(load_config(files)), nl=False)
+        click.echo(dump_yaml(load_config(files)), nl=False)
         return
     from hullkit.output import find_format
     from hullkit.output import formats as known
