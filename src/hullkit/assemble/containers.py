@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hullkit.assemble.images import Images, SystemImage
-from hullkit.assemble.spec import effective_config, runtime_json, runtime_spec
+from hullkit.assemble.spec import effective_config, runtime_json, runtime_spec, with_volumes
 from hullkit.config.load import parse_image_config
-from hullkit.config.model import ImageConfig, ImageEntry, SystemConfig, container_ids
+from hullkit.config.model import ImageConfig, ImageEntry, SystemConfig, base_directory, container_ids
 from hullkit.errors import Position
 
 KINDS = ("onboot", "onshutdown", "services")
@@ -55,7 +55,8 @@ def containers(config: SystemConfig, images: Images, *, hardened: bool) -> Itera
         image = images[entry.image]
         label = image.image.labels.get("org.mobyproject.config")
         parsed = parse_image_config(label, f"the label of {entry.image}") if label else None
-        effective = effective_config(entry, parsed, image.image.config.get("config") or {})
+        bound = with_volumes(entry, config, mounts=hardened)
+        effective = effective_config(bound, parsed, image.image.config.get("config") or {})
         name = entry.name if kind == "services" else f"{number:03d}-{entry.name}"
         yield Container(
             kind=kind,
@@ -63,7 +64,15 @@ def containers(config: SystemConfig, images: Images, *, hardened: bool) -> Itera
             image=image,
             config=effective,
             bundle=f"containers/{kind}/{name}",
-            spec=runtime_spec(effective, rootfs_path="rootfs", ids=ids, hardened=hardened),
+            spec=runtime_spec(
+                effective,
+                rootfs_path="rootfs",
+                ids=ids,
+                hardened=hardened,
+                name=entry.name,
+                arch=image.context.arch,
+                base=base_directory(config, kind, number, "seccomp"),
+            ),
             runtime=runtime_json(effective),
             where=config.position(kind, number),
         )
