@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def find_folder(reference: str, base_dir: Path) -> Folder:
     """
     name = reference.removeprefix(PREFIX)
     if "/" in name or name in (".", ".."):
-        path = base_dir / Path(name).expanduser()
+        path = Path(os.path.normpath(base_dir / Path(name).expanduser()))
         if not (path / RECIPE_FILE).is_file():
             raise NotFound(f"{reference}: there is no recipe {path / RECIPE_FILE}")
         return Folder(path, folder_digest(path))

@@ -52,39 +52,48 @@ def component_image(
 
 
 def component_closure(reference: str, *, base_dir: Path) -> tuple[Recipe, ...]:
-    """The recipe and all its bases, each once, what is needed first."""
+    """The recipe and all its bases, each once, what is needed first. Errors as for component_image."""
     found: dict[str, Recipe] = {}
 
-    def visit(recipe: Recipe, above: tuple[str, ...]) -> None:
+    def visit(recipe: Recipe, above: tuple[Recipe, ...]) -> None:
         for base in _bases(recipe, above):
-            visit(base, (*above, recipe.spec.name))
-        found.setdefault(recipe.spec.name, recipe)
+            visit(base, (*above, recipe))
+        known = found.setdefault(recipe.spec.name, recipe)
+        if known.folder.path != recipe.folder.path:
+            raise ConfigError(
+                f"{known.folder.path} is called {recipe.spec.name} too",
+                hint="give one of them another name",
+                where=recipe.where(("name",)),
+            )
 
     visit(load_recipe(reference, base_dir), ())
     return tuple(found.values())
 
 
-def _bases(recipe: Recipe, above: tuple[str, ...]) -> list[Recipe]:
+def _bases(recipe: Recipe, above: tuple[Recipe, ...]) -> list[Recipe]:
     bases = []
+    chain = (*above, recipe)
     for index, name in enumerate(recipe.spec.base):
         where = recipe.where(("base", index))
-        if name in above:
-            raise ConfigError(f"base: {' → '.join((*above, recipe.spec.name, name))} is a circle", where=where)
         try:
-            bases.append(load_recipe(name, recipe.folder.path))
+            base = load_recipe(name, recipe.folder.path)
         except HullError as error:
             error.where = error.where or where
             raise
+        if any(base.folder.path == other.folder.path for other in chain):
+            names = " → ".join(other.spec.name for other in (*chain, base))
+            raise ConfigError(f"base: {names} is a circle", where=where)
+        bases.append(base)
     return bases
 
 
 def _image(
-    context: Context, recipe: Recipe, profile: str | None, lock: PackageLock | None, above: tuple[str, ...]
+    context: Context, recipe: Recipe, profile: str | None, lock: PackageLock | None, above: tuple[Recipe, ...]
 ) -> Image:
     store = Store(context.cache)
     spec = recipe.spec
     chosen = (profile or spec.kernel.default) if spec.kernel is not None else ""
-    below = [_image(context, base, None, lock, (*above, spec.name)) for base in _bases(recipe, above)]
+    below = [_image(context, base, None, lock, (*above, recipe)) for base in _bases(recipe, above)]
     packages = resolve(context, recipe, lock)
     inputs: dict[str, Any] = {
         "recipe": recipe.folder.digest,

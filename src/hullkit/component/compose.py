@@ -29,10 +29,11 @@ class Layer:
 
     def put(self, entry: Entry) -> None:
         path = entry.path
-        if not path or path.startswith(("/", "..")) or posixpath.normpath(path) != path:
+        if path in ("", ".") or path.startswith(("/", "..")) or posixpath.normpath(path) != path:
             raise ConfigError(f"{path!r} is not a path inside the image", hint="write it without / at its beginning")
-        usr_link = path in MERGED and entry.type is EntryType.SYMLINK
-        if path != merged_path(path) and not usr_link:
+        if path in MERGED and entry.type is not EntryType.SYMLINK:
+            raise ConfigError(f"/{path} is a link to /usr/{path}", hint=f"write usr/{path}")
+        if path != merged_path(path):
             raise ConfigError(f"/{path} lies below a link", hint=f"write {merged_path(path)}")
         self.entries[path] = entry
 

@@ -47,21 +47,28 @@ def decompress_module(source: Source, name: str) -> bytes:
     data = b"".join(source.chunks())
     try:
         if name.endswith(".xz"):
-            decoder = lzma.LZMADecompressor(memlimit=256 << 20)
-            plain = decoder.decompress(data, MAX_MODULE + 1)
+            xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=256 << 20)
+            plain = xz.decompress(data, MAX_MODULE + 1)
         elif name.endswith(".gz"):
             plain = zlib.decompressobj(wbits=31).decompress(data, MAX_MODULE + 1)
         elif name.endswith(".zst"):
-            import zstandard
-
-            plain = zstandard.ZstdDecompressor().stream_reader(data).read(MAX_MODULE + 1)
+            plain = _zstd(data)
         else:
             plain = data
-    except (lzma.LZMAError, zlib.error) as error:
+    except (lzma.LZMAError, zlib.error, ValueError) as error:
         raise TrustError(f"{name}: damaged module: {error}") from error
     if len(plain) > MAX_MODULE:
         raise TrustError(f"{name}: a module of more than {MAX_MODULE} bytes is beyond the limit")
     return plain
+
+
+def _zstd(data: bytes) -> bytes:
+    import zstandard
+
+    try:
+        return zstandard.ZstdDecompressor().stream_reader(data).read(MAX_MODULE + 1)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
 
 
 def read_modinfo(plain: bytes, path: str) -> ModuleInfo:
