@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 18
 #: what a transfer may bring when its size is not known beforehand
 DEFAULT_MAX_SIZE = 8 << 30
-#: bytes that an attempt must bring so that it does not count as a failed one
+#: bytes beyond all attempts before that an attempt must bring so that it does not count as a failed one
 GETTING_ON = 64 << 10
 USER_AGENT = "hullkit"
 
@@ -43,11 +43,11 @@ class Policy:
     ``slow_window`` counts as broken; ``deadline`` bounds a transfer with all its attempts.
     """
 
-    attempts: int = 5
+    attempts: int = 4
     backoff: float = 0.4
     backoff_max: float = 8.0
     connect_timeout: float = 10.0
-    read_timeout: float = 30.0
+    read_timeout: float = 20.0
     slow_rate: int = 1024
     slow_window: float = 30.0
     deadline: float = 3600.0
@@ -113,9 +113,9 @@ class _Transfer:
 class Http:
     """A client for one run; safe to share between threads. ``extra_ca``: a PEM file trusted beside the system's."""
 
-    def __init__(self, context: Context, *, policy: Policy = DEFAULT_POLICY, extra_ca: Path | None = None) -> None:
+    def __init__(self, context: Context, *, policy: Policy | None = None, extra_ca: Path | None = None) -> None:
         self._context = context
-        self._policy = policy
+        self._policy = policy or DEFAULT_POLICY
         self._extra_ca = extra_ca or (Path(given) if (given := os.environ.get("HULLKIT_EXTRA_CA")) else None)
         self._pools: dict[str, PoolManager] = {}
         self._mutex = threading.Lock()
@@ -163,6 +163,8 @@ class Http:
             return self._context.cache.publish(partial, into)
 
     def _guard(self, url: str) -> None:
+        if not url.startswith(("http://", "https://", "file:/")):
+            raise NetworkError(f"{url[:200]!r} is not a URL that can be fetched", hint="http, https and file can")
         if self._context.offline and not url.startswith("file:"):
             raise NetworkError(
                 f"{url} is not in the cache, and --offline forbids to fetch it", hint="run it once online"
@@ -187,9 +189,8 @@ class Http:
 
     def _run(self, transfer: _Transfer, deadline: float) -> None:
         """Attempts until the transfer is whole."""
-        failures = 0
+        failures = farthest = 0
         while True:
-            before = transfer.done
             try:
                 if transfer.url.startswith("file:"):
                     self._read_file(transfer)
@@ -197,7 +198,8 @@ class Http:
                     self._attempt(transfer, deadline)
                 return
             except _Broken as broken:
-                failures = 1 if transfer.done >= before + GETTING_ON else failures + 1
+                failures = 1 if transfer.done >= farthest + GETTING_ON else failures + 1
+                farthest = max(farthest, transfer.done)
                 wait = max(broken.wait, self._pause(failures))
                 if failures >= self._policy.attempts or time.monotonic() + wait > deadline:
                     raise NetworkError(
@@ -234,7 +236,7 @@ class Http:
             preload_content=False,
             decode_content=False,
             timeout=Timeout(connect=self._policy.connect_timeout, read=self._policy.read_timeout),
-            retries=Retry(connect=0, read=0, status=0, other=0, redirect=8),
+            retries=Retry(connect=0, read=0, other=0, redirect=8, status=0, respect_retry_after_header=False),
         )
         drained = False
         try:
@@ -279,7 +281,10 @@ class Http:
 
         from urllib3 import PoolManager, ProxyManager
 
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise NetworkError(f"{url}: not a usable URL: {error}") from error
         proxies = getproxies()
         proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
         if proxy and proxy_bypass(parts.netloc.rpartition("@")[2]):

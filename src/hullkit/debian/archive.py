@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hullkit.context import DEBIAN_ARCH, Context, check_arch
 from hullkit.debian.package import Package, checked
 from hullkit.debian.state import State, index_path, load_state, save_state, state_path
-from hullkit.errors import ConfigError, NetworkError, TrustError
+from hullkit.errors import ConfigError, HostError, NetworkError, TrustError
 
 if TYPE_CHECKING:
     from hullkit.debian.index import Candidate, Index
@@ -101,7 +101,10 @@ class Archive:
         indexes = []
         for suite in self._state.suites:
             directory = index_path(self._context, suite.index)
-            os.utime(directory)
+            try:
+                os.utime(directory)  # keeps it from being swept as unused
+            except FileNotFoundError as error:
+                raise HostError(f"{directory} has vanished from the cache", hint="run it again") from error
             indexes.append(Index(directory, suite.suite))
         return indexes
 

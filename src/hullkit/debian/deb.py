@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -91,10 +92,15 @@ def deb_entries(context: Context, deb: Path, package: Package, workdir: Path) ->
     """The files of a package, owned by ``NAME_VERSION``, on a merged-/usr system.
 
     Writes the uncompressed tar into ``workdir``, which must live as long as the entries: their contents are slices of
-    it. Raises TrustError for a damaged or hostile package, HostError (disk full).
+    it. The package's digest is checked once more: a cache may rot. Raises TrustError for a damaged or hostile package,
+    HostError (disk full).
     """
     from hullkit.tree.tar import read_tar
 
+    with open(deb, "rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != package.sha256:
+            deb.unlink(missing_ok=True)
+            raise TrustError(f"{deb} was damaged and has been removed from the cache", hint="run it again")
     tar = unpack_tar(deb, "data", workdir / f"{package.sha256}.tar")
     owner = Owner(package=f"{package.name}_{package.version}")
     try:

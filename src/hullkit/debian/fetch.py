@@ -20,6 +20,10 @@ def pool_path(context: Context, package: Package) -> Path:
     return context.cache.path("debian", "pool", f"{package.sha256}.deb")
 
 
+class _Stopped(Exception):
+    """Ends the other transfers once one has failed."""
+
+
 def fetch(context: Context, packages: Iterable[Package]) -> dict[str, Path]:
     """SHA-256 → the package's file in the cache. Opens no socket for those that are there.
 
@@ -56,8 +60,12 @@ def _fetch_all(context: Context, missing: list[Package]) -> None:
     done = 0
     mutex = threading.Lock()
 
+    stopped = threading.Event()
+
     def on_bytes(count: int) -> None:
         nonlocal done
+        if stopped.is_set():
+            raise _Stopped
         with mutex:
             done += count
             context.bus.progress(step, done, total)
@@ -68,6 +76,7 @@ def _fetch_all(context: Context, missing: list[Package]) -> None:
             for job in as_completed(jobs):
                 job.result()
         except BaseException:
+            stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 

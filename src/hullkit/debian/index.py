@@ -14,9 +14,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypedDict
 
 from hullkit.debian.relations import Group, Relation, parse_relations
 from hullkit.debian.version import version_key
+from hullkit.errors import HostError
 
 #: a paragraph longer than this is not of a package index
 _PARAGRAPH_MAX = 16 << 20
@@ -81,6 +83,11 @@ class Candidate:
         return parse_relations(text) if text else ()
 
 
+class _Names(TypedDict):
+    names: dict[str, tuple[int, int]]
+    provides: dict[str, list[str]]
+
+
 class Index:
     """One Packages file, opened from the directory that ``build_index`` made."""
 
@@ -88,9 +95,12 @@ class Index:
         import msgspec
 
         self.suite = suite
-        names = msgspec.msgpack.decode((directory / "names").read_bytes())
-        self._names: dict[str, list[int]] = names["names"]
-        self._provides: dict[str, list[str]] = names["provides"]
+        try:
+            names = msgspec.msgpack.decode((directory / "names").read_bytes(), type=_Names)
+        except (OSError, msgspec.DecodeError) as error:
+            raise HostError(f"{directory} is damaged: {error}", hint="remove it and run it again") from error
+        self._names = names["names"]
+        self._provides = names["provides"]
         with open(directory / "paragraphs", "rb") as stream:
             self._data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if self._names else None
 
