@@ -26,7 +26,8 @@ def path_bytes(path: str) -> bytes:
 
 
 def is_whiteout(path: str) -> bool:
-    return path.rpartition("/")[2].startswith(WHITEOUT)
+    """Whether a member of a layer only says something about lower layers, or to AUFS."""
+    return path.rpartition("/")[2].startswith(WHITEOUT) or path.startswith(_SPECIAL)
 
 
 def whiteout_target(path: str) -> tuple[str, bool] | None:
@@ -35,7 +36,7 @@ def whiteout_target(path: str) -> tuple[str, bool] | None:
     directory, _, name = path.rpartition("/")
     if name == OPAQUE:
         return directory, True
-    if name.startswith(_SPECIAL):
+    if name.startswith(_SPECIAL) or path.startswith(_SPECIAL):
         return None
     hidden = name[len(WHITEOUT) :]
     if hidden in ("", ".", ".."):
