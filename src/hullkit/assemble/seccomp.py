@@ -28,7 +28,7 @@ mknodat name_to_handle_at newfstatat open openat openat2 pipe pipe2 poll ppoll p
 pwritev pwritev2 read readahead readlink readlinkat readv removexattr rename renameat renameat2 rmdir select sendfile
 setxattr signalfd signalfd4 splice stat statfs statmount statx symlink symlinkat sync sync_file_range sync_file_range2
 syncfs tee timerfd_create timerfd_gettime timerfd_settime truncate umask unlink unlinkat utime utimensat utimes vmsplice
-write writev cachestat
+write writev cachestat getxattrat listxattrat removexattrat setxattrat
 """
 _PROCESSES = """
 alarm capget capset execve execveat exit exit_group fork getcpu getegid geteuid getgid getgroups getitimer getpgid
@@ -52,13 +52,14 @@ accept accept4 bind connect getpeername getsockname getsockopt listen mq_getseta
 mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd recvfrom recvmmsg recvmsg semctl semget semop semtimedop sendmmsg
 sendmsg sendto setsockopt shmat shmctl shmdt shmget shutdown socketpair
 """
-#: what the native C library of one architecture needs beside these; s390x multiplexes (glibc before Linux 4.3's calls)
+#: what one architecture needs beside these: its own calls, and those of which its C library has kept the old form
 _BY_ARCHITECTURE = {
-    "amd64": "arch_prctl",
+    "amd64": "arch_prctl uretprobe",
     "arm64": "",
-    "ppc64le": "ipc socketcall swapcontext",
+    "ppc64le": "_newselect ipc recv send sigreturn socketcall swapcontext ugetrlimit waitpid",
     "riscv64": "riscv_flush_icache riscv_hwprobe",
-    "s390x": "ipc socketcall s390_guarded_storage s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr",
+    "s390x": "ipc nice s390_guarded_storage s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr sigreturn "
+    "socketcall",
 }
 
 #: allowed with any of the capabilities (the kernel checks them itself, in most cases more finely)
@@ -92,7 +93,7 @@ _NEVER = "add_key keyctl request_key userfaultfd modify_ldt"
 _NAMESPACE_FLAGS = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 #: socket(2) families: UNIX, INET, INET6, NETLINK, PACKET (include/linux/socket.h)
 _FAMILIES = (1, 2, 10, 16, 17)
-#: personality(2): PER_LINUX, PER_LINUX32, ADDR_NO_RANDOMIZE is refused; asking (0xffffffff) is allowed
+#: personality(2): PER_LINUX and PER_LINUX32, and 0xffffffff, which only asks; not ADDR_NO_RANDOMIZE
 _PERSONALITIES = (0x0, 0x0008, 0xFFFFFFFF)
 
 
@@ -108,8 +109,8 @@ def default_profile(capabilities: Collection[str], arch: str) -> dict[str, Any]:
         allowed.update(("clone", "clone3"))
     else:
         rules += _clone_rules(arch)
-    if arch == "s390x":
-        # its C library goes through socketcall, whose arguments are in memory where no filter sees them
+    if arch in ("ppc64le", "s390x"):
+        # they have socketcall too, whose arguments are in memory where no filter sees them
         allowed.add("socket")
     else:
         rules += _socket_rules()
