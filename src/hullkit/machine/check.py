@@ -14,9 +14,10 @@ from hullkit.machine import disk, kvm, ports, qemu
 from hullkit.machine.boot import BootFiles
 from hullkit.machine.consolelog import ConsoleLog
 from hullkit.machine.control import Container, printable
+from hullkit.machine.monitor import Monitor
 from hullkit.machine.options import MIB, MachineOptions, Publish
 from hullkit.machine.ports import HttpCheck
-from hullkit.machine.process import Machine, Stopped
+from hullkit.machine.process import Inherited, Machine, Stopped
 from hullkit.machine.report import CheckReport, ContainerReport, Failure, GuestReport, HostReport, LogLine, Report
 from hullkit.machine.session import Session
 
@@ -26,6 +27,8 @@ TIMEOUT = 180.0
 ANSWER = 60.0
 #: seconds for an orderly end (services have 10 s each to stop, side by side)
 POWER_OFF = 60.0
+#: after a failure, for the answer and for the end
+AFTERMATH = 10.0
 #: seconds for each published port to answer
 PORT = 15.0
 
@@ -55,8 +58,8 @@ def run_check(
         log = stack.enter_context(ConsoleLog(console_log or work / "console.log"))
         metadata = disk.metadata_image(options.data, work)
 
-        def command(console: int, control: int) -> list[str]:
-            return qemu.command(program, boot, options, qemu.Wires(accel, console, control, metadata, once=True))
+        def command(sockets: Inherited) -> list[str]:
+            return qemu.command(program, boot, options, qemu.Wires(accel, *sockets, metadata, once=True))
 
         machine = stack.enter_context(Machine(command, program.env))
         context.bus.command(machine.shell_line)
@@ -154,7 +157,7 @@ class Run:
     def _ask_for_checks(self, before: list[Failure]) -> list[Failure]:
         session = self._session
         session.ask("check")
-        patience = (ANSWER if not before else ANSWER / 4) * self._slow
+        patience = (ANSWER if not before else AFTERMATH) * self._slow
         with self._bus.step("checks"):
             session.wait(lambda: session.report is not None, patience)
         if session.report is None:
@@ -174,7 +177,7 @@ class Run:
 
     def _probe_port(self, port: Publish, checks: Sequence[HttpCheck]) -> CheckReport:
         """In a thread, for the guest's console must be read meanwhile: a guest whose console is full stands still."""
-        probe = ports.Probe(port, checks, PORT * self._slow)
+        probe = ports.Probe(port, checks, PORT * self._slow, Monitor(self._session.machine.monitor))
         probe.start()
         self._session.wait(lambda: probe.result is not None, PORT * self._slow + ports.LONGEST)
         probe.give_up.set()
@@ -186,18 +189,18 @@ class Run:
         if self._hold > 0:
             self._bus.info(f"staying up for {self._hold:g} s (Ctrl-C ends that)")
             try:
-                self._session.wait(lambda: False, self._hold)
+                self._session.wait(lambda: self._session.failure is not None, self._hold)
             except Stopped as stopped:
                 if stopped.signum != signal.SIGINT:
                     raise
-        return not self._session.broken()
+        return not self._session.broken() and self._session.failure is None
 
     def _power_off(self, before: list[Failure]) -> list[Failure]:
         session, machine = self._session, self._session.machine
         if not session.heard or session.broken():
             return []
         session.ask("poweroff")
-        patience = (POWER_OFF if not before else POWER_OFF / 4) * self._slow
+        patience = (POWER_OFF if not before else AFTERMATH) * self._slow
         with self._bus.step("power off"):
             session.wait(machine.ended, patience)
         if before or machine.exit_code == 0:

@@ -19,7 +19,7 @@ from hullkit.machine.boot import BootFiles
 from hullkit.machine.check import check_memory
 from hullkit.machine.consolelog import ConsoleLog
 from hullkit.machine.options import MachineOptions
-from hullkit.machine.process import Machine
+from hullkit.machine.process import Inherited, Machine
 from hullkit.machine.terminal import EscapeFilter, raw
 
 _CHUNK = 1 << 14
@@ -52,8 +52,8 @@ def run_console(
         log = stack.enter_context(ConsoleLog(console_log)) if console_log is not None else None
         metadata = disk.metadata_image(options.data, work)
 
-        def command(console: int, control: int) -> list[str]:
-            return qemu.command(program, boot, options, qemu.Wires(accel, console, control, metadata))
+        def command(sockets: Inherited) -> list[str]:
+            return qemu.command(program, boot, options, qemu.Wires(accel, *sockets, metadata))
 
         for line in introduction(boot, options, accel, interactive=os.isatty(stdin)):
             context.bus.info(line)

@@ -1,7 +1,7 @@
 """Published ports: free before the start, answering when the system is up.
 
 QEMU's user network accepts a connection on the host before it asks the guest, so that one was accepted proves
-nothing: a port answers when the connection stays, or brings data. (slirp, tcp_input.c: a refused guest port closes it.)
+nothing: a port answers when it brings data, or when QEMU says that the guest's side is established too.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hullkit.errors import HostError
+from hullkit.machine.monitor import Monitor
 from hullkit.machine.options import Publish
 from hullkit.machine.report import CheckReport
 
-#: a connection that is still there after so many seconds was accepted by the guest
-STAYS = 2.0
+#: seconds in which a guest that refuses has done so (slirp closes the connection then), or one that greets has greeted
+GREETING = 2.0
 #: seconds that one attempt may take at most
 LONGEST = 10.0
 _BODY = 1 << 20
@@ -76,40 +77,41 @@ def address_of(port: Publish) -> str:
 class Probe(threading.Thread):
     """Asks one published TCP port from the host until it answers as it must, or ``patience`` seconds are over."""
 
-    def __init__(self, port: Publish, checks: Sequence[HttpCheck], patience: float) -> None:
+    def __init__(self, port: Publish, checks: Sequence[HttpCheck], patience: float, monitor: Monitor) -> None:
         super().__init__(daemon=True)
         self._port = port
         self._checks = checks
         self._patience = patience
+        self._monitor = monitor
         self.give_up = threading.Event()
         self.result: CheckReport | None = None
 
     def run(self) -> None:
         deadline = time.monotonic() + self._patience
         name = f"port {self._port.host} of the host leads to port {self._port.guest}"
-        while (wrong := _ask(self._port, self._checks)) is not None:
+        while (wrong := self._ask()) is not None:
             if time.monotonic() >= deadline or self.give_up.wait(0.5):
                 self.result = CheckReport(name, ok=False, culprit=f"port {self._port.guest}", message=wrong)
                 return
         self.result = CheckReport(name, ok=True)
 
+    def _ask(self) -> str | None:
+        """What is wrong with the port right now."""
+        for check in self._checks:
+            if wrong := _get(self._port, check):
+                return wrong
+        return None if self._checks else self._connect()
 
-def _ask(port: Publish, checks: Sequence[HttpCheck]) -> str | None:
-    for check in checks:
-        if wrong := _get(port, check):
-            return wrong
-    return None if checks else _connect(port)
-
-
-def _connect(port: Publish) -> str | None:
-    try:
-        with socket.create_connection((address_of(port), port.host), timeout=STAYS) as connection:
-            try:
-                return None if connection.recv(1) else "the guest closed the connection at once"
-            except TimeoutError:
-                return None
-    except OSError as error:
-        return f"no connection: {error.strerror or error}"
+    def _connect(self) -> str | None:
+        try:
+            with socket.create_connection((address_of(self._port), self._port.host), timeout=GREETING) as connection:
+                try:
+                    return None if connection.recv(1) else "the guest refused or closed the connection"
+                except TimeoutError:
+                    accepted = self._monitor.is_established(self._port.host)
+                    return None if accepted else "the guest does not accept the connection"
+        except OSError as error:
+            return f"no connection: {error.strerror or error}"
 
 
 def _get(port: Publish, check: HttpCheck) -> str | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 from hullkit.errors import ToolError
 
@@ -56,17 +57,25 @@ def shielded() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class Inherited(NamedTuple):
+    """Descriptors of connected sockets in QEMU: the serial console, the control channel, the monitor (QMP)."""
+
+    console: int
+    control: int
+    monitor: int
+
+
 class Machine:
     """A started QEMU; use as a context manager, which kills and reaps it at the end.
 
-    ``arguments`` gets the two file descriptors QEMU inherits, (console, control), and gives the command line.
+    ``arguments`` gets the file descriptors that QEMU inherits and gives the command line.
     """
 
-    def __init__(self, arguments: Callable[[int, int], Sequence[str]], env: Mapping[str, str]) -> None:
-        self.console, console = socket.socketpair()
-        self.control, control = socket.socketpair()
-        inherited = (console.fileno(), control.fileno())
-        self.argv = list(arguments(*inherited))
+    def __init__(self, arguments: Callable[[Inherited], Sequence[str]], env: Mapping[str, str]) -> None:
+        pairs = [socket.socketpair() for _ in Inherited._fields]
+        self.console, self.control, self.monitor = (ours for ours, _ in pairs)
+        inherited = Inherited(*(theirs.fileno() for _, theirs in pairs))
+        self.argv = list(arguments(inherited))
         self._usage: resource.struct_rusage | None = None
         self._said = b""
         try:
@@ -82,12 +91,11 @@ class Machine:
                 preexec_fn=_die_with_parent(),
             )
         except OSError as error:
-            self.console.close()
-            self.control.close()
+            self._close_sockets()
             raise ToolError(f"cannot start {self.argv[0]}: {error.strerror}", command=self.shell_line) from error
         finally:
-            console.close()
-            control.close()
+            for _, theirs in pairs:
+                theirs.close()
         self.started = time.monotonic()
         assert self._process.stderr is not None
         os.set_blocking(self._process.stderr.fileno(), False)
@@ -95,7 +103,7 @@ class Machine:
 
     @property
     def shell_line(self) -> str:
-        """The command to show to a person; the two inherited sockets do not survive pasting."""
+        """The command to show to a person; the inherited sockets do not survive pasting."""
         return shlex.join(self.argv)
 
     def __enter__(self) -> Machine:
@@ -105,10 +113,13 @@ class Machine:
         with shielded():
             self.kill()
             self.said()
-            self.console.close()
-            self.control.close()
+            self._close_sockets()
             assert self._process.stderr is not None
             self._process.stderr.close()
+
+    def _close_sockets(self) -> None:
+        for each in (self.console, self.control, self.monitor):
+            each.close()
 
     def cpu_seconds(self) -> float:
         """User and system time so far; of a machine that has ended, all of it."""

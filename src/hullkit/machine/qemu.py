@@ -88,7 +88,7 @@ def value(text: str | Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Wires:
-    """What one start adds to the options: accelerator, the file descriptors of two connected sockets, the metadata CD.
+    """What one start adds to the options: accelerator, the descriptors of three connected sockets, the metadata CD.
 
     ``once``: the machine ends instead of starting again.
     """
@@ -96,6 +96,7 @@ class Wires:
     accel: str
     console: int
     control: int
+    monitor: int
     metadata: Path | None = None
     once: bool = False
 
@@ -103,7 +104,8 @@ class Wires:
 def command(program: Program, boot: BootFiles, options: MachineOptions, wires: Wires) -> list[str]:
     """The whole command line."""
     wiring = WIRINGS[options.arch]
-    result = [*program.command, "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"]
+    result = [*program.command, "-nodefaults", "-no-user-config", "-display", "none"]
+    result += ["-chardev", f"socket,id=monitor,fd={wires.monitor}", "-mon", "chardev=monitor,mode=control"]
     if boot.name:
         result += ["-name", value(boot.name)]
     cpu = wiring.tcg_cpu if wires.accel == "tcg" else "host"

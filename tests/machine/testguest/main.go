@@ -44,8 +44,14 @@ func main() {
 	stage("init")
 	early(mode)
 	stage("services")
-	if mode != "closed" {
+	if mode != "unplugged" {
 		configureNetwork()
+	}
+	switch mode {
+	case "closed", "unplugged":
+	case "silent":
+		go silent()
+	default:
 		go serve()
 	}
 	container("web", "ready", "")
@@ -149,7 +155,7 @@ func early(mode string) {
 		syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	case "oom":
 		os.StartProcess("/init", []string{"init", "eat"}, &os.ProcAttr{})
-		select {}
+		time.Sleep(time.Hour)
 	case "spam":
 		noise := strings.Repeat("noise ", 12) + "\n"
 		for range 20000 {
@@ -198,6 +204,20 @@ func serve() {
 	http.HandleFunc("/", func(answer http.ResponseWriter, _ *http.Request) { fmt.Fprintln(answer, "hello from the test guest") })
 	fmt.Println("test guest:", http.ListenAndServe(":80", nil))
 }
+
+// silent accepts connections and says nothing.
+func silent() {
+	listener, err := net.Listen("tcp", ":80")
+	for err == nil {
+		var connection net.Conn
+		if connection, err = listener.Accept(); err == nil {
+			connections = append(connections, connection)
+		}
+	}
+	fmt.Println("test guest:", err)
+}
+
+var connections []net.Conn
 
 func report(mode string) object {
 	check := object{"name": "web answers", "culprit": "web", "ok": true, "message": ""}
