@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -26,8 +27,9 @@ class GuestBuildHook(BuildHookInterface[Any]):
         root = Path(self.root)
         sys.path.insert(0, str(root / "src"))
         try:
+            from hullkit.cache import Cache
             from hullkit.component.gobuild import GUEST_ARCHES, compile_program, find_goroot
-            from hullkit.context import MACHINE_TO_ARCH
+            from hullkit.context import MACHINE_TO_ARCH, Context
         finally:
             sys.path.pop(0)
 
@@ -35,8 +37,10 @@ class GuestBuildHook(BuildHookInterface[Any]):
         arches = GUEST_ARCHES if wanted == "all" else tuple(wanted.replace(",", " ").split())
         if unknown := [arch for arch in arches if arch not in GUEST_ARCHES]:
             raise ValueError(f"HULLKIT_GUEST_ARCHES: unknown {', '.join(unknown)}; known: {', '.join(GUEST_ARCHES)}")
+        # What an earlier build left is of older sources.
+        shutil.rmtree(root / "src" / "hullkit" / "_guest", ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="hullkit-go-") as cache:
             for arch in arches:
                 out = root / "src" / "hullkit" / "_guest" / arch / "init"
                 out.parent.mkdir(parents=True, exist_ok=True)
-                compile_program(root / "guest" / "init", arch, out, goroot=find_goroot(), cache=Path(cache))
+                compile_program(Context(Cache(Path(cache))), root / "guest" / "init", arch, out, goroot=find_goroot())

