@@ -40,7 +40,7 @@ def refresh(context: Context, arch: str, suites: tuple[str, ...], unverified: bo
         for suite in suites:
             base, release = _release(context, http, mirror.bases(suite), suite)
             found.append(_suite(context, http, base, suite, release, arch, unverified))
-    _forget_unused(context)
+    _forget_unused(context, {suite.index for suite in found})
     return State(arch, int(time.time()), tuple(found))
 
 
@@ -135,8 +135,8 @@ def _read(path: Path) -> Iterator[bytes]:
             yield data
 
 
-def _forget_unused(context: Context) -> None:
+def _forget_unused(context: Context, used: set[str]) -> None:
     """Remove indexes that were replaced long ago (``Archive`` touches those it opens)."""
     for directory in index_path(context, "x").parent.iterdir():
-        if time.time() - directory.stat().st_mtime > _UNUSED:
+        if directory.name not in used and time.time() - directory.stat().st_mtime > _UNUSED:
             shutil.rmtree(directory, ignore_errors=True)
