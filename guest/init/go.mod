@@ -1,0 +1,3 @@
+module hullkit/guest/init
+
+go 1.25

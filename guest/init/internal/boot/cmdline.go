@@ -1,0 +1,35 @@
+// Package boot brings the system from the bare initramfs to its own root file system.
+package boot
+
+import (
+	"os"
+	"strings"
+)
+
+// Options are hullkit's words on the kernel command line.
+type Options struct {
+	Debug        bool
+	WritableRoot bool
+	// CommandLine is all of it
+	CommandLine string
+}
+
+// ParseOptions reads a kernel command line.
+func ParseOptions(line string) Options {
+	options := Options{CommandLine: strings.TrimSpace(line)}
+	for _, word := range strings.Fields(line) {
+		switch word {
+		case "hullkit.debug", "hullkit.debug=1":
+			options.Debug = true
+		case "hullkit.root=rw":
+			options.WritableRoot = true
+		}
+	}
+	return options
+}
+
+// ReadOptions reads the command line of this kernel; /proc must be mounted.
+func ReadOptions() (Options, error) {
+	line, err := os.ReadFile("/proc/cmdline")
+	return ParseOptions(string(line)), err
+}

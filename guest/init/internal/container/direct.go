@@ -1,0 +1,209 @@
+// Package container runs containers directly through an OCI runtime (crun or runc), without a daemon.
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"hullkit/guest/init/internal/hull"
+	"hullkit/guest/init/internal/logs"
+	"hullkit/guest/init/internal/proc"
+	"hullkit/guest/init/internal/supervise"
+)
+
+const (
+	pidDirectory = "/run/hull/pid"
+	logDirectory = "/run/log"
+	// far more than a runtime takes, even emulated on a busy host
+	runtimeTimeout = 120 * time.Second
+)
+
+var runtimes = []string{"/usr/bin/crun", "/usr/bin/runc"}
+
+// Direct runs containers; it is a supervise.Runtime.
+type Direct struct {
+	program string
+	reaper  *proc.Reaper
+	print   func(container *hull.Container, line string)
+
+	mutex sync.Mutex
+	kept  map[*hull.Container]*kept
+}
+
+// kept is what stays of a container from one run to the next.
+type kept struct {
+	log      *logs.Log
+	config   *RuntimeConfig
+	prepared bool
+}
+
+// NewDirect finds the runtime; print shows lines of containers that log to the console.
+func NewDirect(reaper *proc.Reaper, print func(*hull.Container, string)) (*Direct, error) {
+	for _, program := range runtimes {
+		if info, err := os.Stat(program); err == nil && info.Mode().IsRegular() {
+			for _, directory := range []string{pidDirectory, logDirectory} {
+				if err := os.MkdirAll(directory, 0o755); err != nil {
+					return nil, err
+				}
+			}
+			return &Direct{program: program, reaper: reaper, print: print, kept: map[*hull.Container]*kept{}}, nil
+		}
+	}
+	return nil, errors.New("there is no container runtime: neither " + strings.Join(runtimes, " nor "))
+}
+
+// Version of the runtime, as "crun 1.21".
+func (d *Direct) Version() string {
+	_, output, err := d.reaper.Run(runtimeTimeout, d.program, "--version")
+	line, _, _ := strings.Cut(output, "\n")
+	if err != nil || line == "" {
+		return filepath.Base(d.program)
+	}
+	return strings.Replace(line, " version", "", 1)
+}
+
+func (d *Direct) keep(container *hull.Container) *kept {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	state := d.kept[container]
+	if state == nil {
+		var print func(string)
+		if container.Logs.Console {
+			print = func(line string) { d.print(container, line) }
+		}
+		name := container.ID + ".log"
+		state = &kept{log: logs.New(filepath.Join(logDirectory, name), container.Logs.Size, print)}
+		d.kept[container] = state
+	}
+	return state
+}
+
+// Tail returns the last lines of the container's output.
+func (d *Direct) Tail(container *hull.Container) []string { return d.keep(container).log.Tail() }
+
+// Release unmounts the root file system of a container that will not run again.
+func (d *Direct) Release(container *hull.Container) {
+	if state := d.keep(container); state.prepared && len(container.Layers) > 0 {
+		unmountRoot(container)
+		state.prepared = false
+	}
+}
+
+// Start makes the container, sets up its namespaces and starts its program.
+func (d *Direct) Start(container *hull.Container) (supervise.Instance, error) {
+	state := d.keep(container)
+	bundle := filepath.Join("/", container.Bundle)
+	if err := state.prepare(container, bundle); err != nil {
+		return nil, err
+	}
+	instance, err := d.create(container, bundle, state.log)
+	if err != nil {
+		return nil, err
+	}
+	if err := state.config.enter(instance.PID()); err != nil {
+		instance.abandon()
+		return nil, err
+	}
+	if err := d.command("start", container.ID); err != nil {
+		instance.abandon()
+		return nil, err
+	}
+	go instance.watch()
+	return instance, nil
+}
+
+func (k *kept) prepare(container *hull.Container, bundle string) error {
+	if k.prepared {
+		return nil
+	}
+	config, err := readRuntimeConfig(bundle)
+	if err != nil {
+		return err
+	}
+	if len(container.Layers) > 0 {
+		if err := mountRoot(container); err != nil {
+			return err
+		}
+	}
+	if err := config.prepare(); err != nil {
+		return err
+	}
+	k.config, k.prepared = config, true
+	return nil
+}
+
+// create runs the runtime's create, with the container's output going to the log, and adopts the container's process.
+func (d *Direct) create(container *hull.Container, bundle string, log *logs.Log) (*instance, error) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		reader.Close()
+		writer.Close()
+		return nil, err
+	}
+	result := &instance{direct: d, container: container, output: reader, drained: make(chan struct{}), done: make(chan struct{})}
+	go result.drain(log)
+	defer d.reaper.Expect()()
+	pidFile := filepath.Join(pidDirectory, container.ID)
+	process, err := d.reaper.Start(proc.Command{
+		Args:  []string{d.program, "create", "--bundle", bundle, "--pid-file", pidFile, container.ID},
+		Files: []*os.File{null, writer, writer},
+	})
+	null.Close()
+	writer.Close()
+	if err == nil {
+		err = finished(process, "create")
+	}
+	var pid int
+	if err == nil {
+		pid, err = readPID(pidFile)
+	}
+	if err != nil {
+		result.abandon()
+		return nil, err
+	}
+	result.process = d.reaper.Adopt(pid)
+	result.cgroup = cgroupOf(bundle, pid)
+	return result, nil
+}
+
+func finished(process *proc.Process, what string) error {
+	if !process.Wait(runtimeTimeout) {
+		process.Signal(9)
+		return fmt.Errorf("the runtime's %s did not end within %v", what, runtimeTimeout)
+	}
+	if exit := process.Exit(); !exit.OK() {
+		return fmt.Errorf("the runtime's %s %v", what, exit)
+	}
+	return nil
+}
+
+func readPID(path string) (int, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || pid <= 1 {
+		return 0, fmt.Errorf("%s: %q is not a process id", path, data)
+	}
+	return pid, nil
+}
+
+// command runs the runtime and returns its message when it fails.
+func (d *Direct) command(args ...string) error {
+	exit, output, err := d.reaper.Run(runtimeTimeout, append([]string{d.program}, args...)...)
+	if err == nil && !exit.OK() {
+		err = fmt.Errorf("the runtime's %s %v: %s", args[0], exit, strings.TrimSpace(output))
+	}
+	return err
+}

@@ -1,0 +1,92 @@
+package report
+
+import (
+	"time"
+
+	"hullkit/guest/init/internal/supervise"
+	"hullkit/guest/init/internal/sys"
+)
+
+// Version of the report.
+const Version = 1
+
+// Report is the answer to check.
+type Report struct {
+	Version    int         `json:"version"`
+	Name       string      `json:"name"`
+	Kernel     string      `json:"kernel"`
+	Init       string      `json:"init"`
+	Runtime    string      `json:"runtime"`
+	Up         bool        `json:"up"`
+	Stages     []Stage     `json:"stages"`
+	Containers []Container `json:"containers"`
+	Memory     Memory      `json:"memory"`
+	Addresses  []string    `json:"addresses"`
+	Checks     []Check     `json:"checks"`
+}
+
+// Stage of the boot; Seconds is when it began, since the kernel started.
+type Stage struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Container at the time of the report; memory is that of its cgroup in bytes, null when it has none.
+type Container struct {
+	Name            string   `json:"name"`
+	Kind            string   `json:"kind"`
+	State           string   `json:"state"`
+	Exit            *int     `json:"exit"`
+	Signal          *int     `json:"signal"`
+	Restarts        int      `json:"restarts"`
+	ReadySeconds    *float64 `json:"ready_seconds"`
+	Memory          *int64   `json:"memory"`
+	MemoryAnonymous *int64   `json:"memory_anonymous"`
+	MemoryFile      *int64   `json:"memory_file"`
+	Message         string   `json:"message"`
+}
+
+// Check is the result of one check; Culprit is who is to blame when it is not OK.
+type Check struct {
+	Name    string `json:"name"`
+	Culprit string `json:"culprit"`
+	OK      bool   `json:"ok"`
+	Message string `json:"message"`
+}
+
+// Describe makes the report's entry of a container; seconds turns a time into seconds since the kernel started.
+func Describe(status supervise.Status, seconds func(time.Time) float64) Container {
+	described := Container{
+		Name:     status.Container.Name,
+		Kind:     status.Container.Kind,
+		State:    string(status.State),
+		Restarts: status.Restarts,
+		Message:  status.Message,
+	}
+	described.Exit, described.Signal = status.ExitFields()
+	if !status.ReadyAt.IsZero() {
+		at := seconds(status.ReadyAt)
+		described.ReadySeconds = &at
+	}
+	if status.Instance == nil {
+		return described
+	}
+	if memory := readCgroup(status.Instance.Cgroup()); memory != nil {
+		described.Memory = &memory.current
+		described.MemoryAnonymous = &memory.anonymous
+		described.MemoryFile = &memory.file
+	}
+	return described
+}
+
+// Addresses lists the addresses of all interfaces but loopback, and but those of IPv6 that hold on one link only.
+func Addresses() []string {
+	found := []string{}
+	all, _ := sys.Addresses()
+	for _, address := range all {
+		if !address.Loopback && address.Global {
+			found = append(found, address.String())
+		}
+	}
+	return found
+}

@@ -1,0 +1,108 @@
+package supervise
+
+import (
+	"sync"
+
+	"hullkit/guest/init/internal/hull"
+)
+
+// Group supervises the services of a system.
+type Group struct {
+	services []*service
+}
+
+// NewGroup makes a group; notify is told of every change, from several goroutines.
+func NewGroup(runtime Runtime, containers []*hull.Container, notify func(Status)) *Group {
+	group := &Group{}
+	byName := map[string]*service{}
+	for _, container := range containers {
+		service := newService(runtime, container, notify)
+		group.services = append(group.services, service)
+		byName[container.Name] = service
+	}
+	wrong := problems(containers)
+	for _, service := range group.services {
+		service.problem = wrong[service.container().Name]
+		for _, name := range service.container().Requires {
+			if byName[name] != nil {
+				service.requires = append(service.requires, byName[name])
+			}
+		}
+		for _, name := range service.container().After {
+			if byName[name] != nil {
+				service.after = append(service.after, byName[name])
+			}
+		}
+	}
+	return group
+}
+
+// Start starts all services, each as soon as those that it depends on are ready.
+func (g *Group) Start() {
+	for _, service := range g.services {
+		go service.run()
+	}
+}
+
+// Wait waits until every service is ready or has failed for good.
+func (g *Group) Wait() {
+	for _, service := range g.services {
+		<-service.settled
+	}
+}
+
+// Statuses of all services, in the order of the document.
+func (g *Group) Statuses() []Status {
+	all := make([]Status, len(g.services))
+	for i, service := range g.services {
+		all[i] = service.get()
+	}
+	return all
+}
+
+// Stop ends all services, each after those that depend on it, and waits.
+func (g *Group) Stop() {
+	var group sync.WaitGroup
+	for _, service := range g.services {
+		group.Go(func() {
+			// services in a cycle have never run: nobody waits for them
+			if service.problem == "" {
+				for _, other := range g.dependents(service) {
+					<-other.done
+				}
+			}
+			service.requestStop()
+			<-service.done
+		})
+	}
+	group.Wait()
+}
+
+// dependents of a service that are to be stopped before it.
+func (g *Group) dependents(of *service) []*service {
+	var found []*service
+	for _, other := range g.services {
+		for _, name := range dependencies(other.container()) {
+			if name == of.container().Name && other.problem == "" {
+				found = append(found, other)
+			}
+		}
+	}
+	return found
+}
+
+// RunOnce runs containers one after another, each to its end; stop (may be nil) ends the one that runs and skips the
+// rest. A failure does not stop the others.
+func RunOnce(runtime Runtime, containers []*hull.Container, notify func(Status), stop <-chan struct{}) []Status {
+	all := make([]Status, len(containers))
+	for i, container := range containers {
+		track := newTracker(container, notify)
+		select {
+		case <-stop:
+		default:
+			runToEnd(runtime, track, stop)
+		}
+		all[i] = track.get()
+	}
+	return all
+}

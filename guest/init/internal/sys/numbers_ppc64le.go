@@ -1,0 +1,7 @@
+package sys
+
+// arch/powerpc/kernel/syscalls/syscall.tbl
+const (
+	sysFinitModule = 353
+	sysSetns       = 350
+)

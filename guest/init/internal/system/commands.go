@@ -1,0 +1,108 @@
+package system
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"hullkit/guest/init/internal/checks"
+	"hullkit/guest/init/internal/control"
+	"hullkit/guest/init/internal/report"
+	"hullkit/guest/init/internal/supervise"
+	"hullkit/guest/init/internal/sys"
+)
+
+// action is how the machine ends.
+type action int
+
+const (
+	powerOff action = iota
+	restart
+)
+
+// signals that programs send to the first process: busybox's poweroff, halt and reboot; Ctrl-Alt-Del is SIGINT.
+var signalActions = map[os.Signal]action{
+	syscall.SIGUSR1: powerOff, syscall.SIGUSR2: powerOff, syscall.SIGTERM: restart, syscall.SIGINT: restart,
+	syscall.SIGPWR: powerOff,
+}
+
+func (s *System) handleSignals() {
+	syscall.Reboot(syscall.LINUX_REBOOT_CMD_CAD_OFF)
+	received := make(chan os.Signal, 4)
+	for number := range signalActions {
+		signal.Notify(received, number)
+	}
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
+	go func() {
+		for number := range received {
+			s.request(signalActions[number])
+		}
+	}()
+}
+
+// request asks for the end; the first one counts.
+func (s *System) request(how action) {
+	select {
+	case s.shutdown <- how:
+	default:
+	}
+}
+
+// command handles one from the host.
+func (s *System) command(name string) {
+	switch name {
+	case "check":
+		go s.check()
+	case "poweroff":
+		s.request(powerOff)
+	case "reboot":
+		s.request(restart)
+	}
+}
+
+// check runs the checks and answers with the report; one at a time.
+func (s *System) check() {
+	s.checking.Lock()
+	defer s.checking.Unlock()
+	s.channel.Send(control.Report{Event: "report", Report: s.report()})
+}
+
+// statuses of onboot containers and services.
+func (s *System) statuses() (onboot, services []supervise.Status) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.group != nil {
+		services = s.group.Statuses()
+	}
+	return s.onboot, services
+}
+
+func (s *System) report() report.Report {
+	onboot, services := s.statuses()
+	result := report.Report{
+		Version:    report.Version,
+		Kernel:     sys.Uname(),
+		Init:       Version,
+		Stages:     []report.Stage{},
+		Containers: []report.Container{},
+		Addresses:  report.Addresses(),
+		Checks:     []report.Check{},
+	}
+	s.mutex.Lock()
+	result.Up = s.up
+	for _, each := range s.stages {
+		result.Stages = append(result.Stages, report.Stage{Name: each.name, Seconds: each.seconds})
+	}
+	s.mutex.Unlock()
+	if s.hull == nil || s.runtime == nil {
+		return result
+	}
+	result.Name, result.Runtime = s.hull.Name, s.runtime.Version()
+	// memory before the checks, which run programs and read files
+	result.Memory = report.ReadMemory()
+	for _, status := range append(append([]supervise.Status(nil), onboot...), services...) {
+		result.Containers = append(result.Containers, report.Describe(status, s.clock.at))
+	}
+	result.Checks = checks.Run(s.hull, onboot, services)
+	return result
+}

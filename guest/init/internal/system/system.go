@@ -1,0 +1,239 @@
+// Package system is the life of a system from the first process to the last: boot, watch, shut down.
+package system
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"hullkit/guest/init/internal/boot"
+	"hullkit/guest/init/internal/console"
+	"hullkit/guest/init/internal/container"
+	"hullkit/guest/init/internal/control"
+	"hullkit/guest/init/internal/hull"
+	"hullkit/guest/init/internal/modules"
+	"hullkit/guest/init/internal/proc"
+	"hullkit/guest/init/internal/supervise"
+	"hullkit/guest/init/internal/sys"
+)
+
+// Version of init, for the report.
+const Version = "1"
+
+const document = "/hull.json"
+
+// System is what PID 1 knows.
+type System struct {
+	console *console.Console
+	channel *control.Channel
+	reaper  *proc.Reaper
+	options boot.Options
+	clock   clock
+
+	hull    *hull.System
+	runtime *container.Direct
+	group   *supervise.Group
+
+	mutex  sync.Mutex
+	stages []stage
+	onboot []supervise.Status
+	failed bool
+	up     bool
+
+	checking sync.Mutex
+	shutdown chan action
+	// stopping is closed when the shutdown begins
+	stopping chan struct{}
+}
+
+type stage struct {
+	name    string
+	seconds float64
+}
+
+// Run boots the system and returns never.
+func Run() {
+	// a supervisor that sleeps most of the time needs little
+	runtime.GOMAXPROCS(min(runtime.NumCPU(), 4))
+	debug.SetGCPercent(50)
+	s := &System{shutdown: make(chan action, 8), stopping: make(chan struct{})}
+	s.channel = control.New(s.command)
+	early := boot.EarlyMounts()
+	s.console = console.New(boot.OpenConsole(), false)
+	s.clock = startClock()
+	if early != nil {
+		s.fatal(early)
+	}
+	s.options, _ = boot.ReadOptions()
+	s.console.SetVerbose(s.options.Debug)
+	s.channel.Open()
+	s.stage("init")
+	s.reaper = proc.NewReaper()
+	s.handleSignals()
+	if err := s.boot(); err != nil {
+		s.fatal(err)
+	}
+	go s.watchPort()
+	go s.runContainers()
+	s.finish(<-s.shutdown)
+}
+
+// boot reads what to do and makes the root.
+func (s *System) boot() (err error) {
+	if s.hull, err = hull.Load(document); err != nil {
+		return fmt.Errorf("%s, which ends the initramfs, cannot be used: %w (the initramfs is damaged, or memory is too small)", document, err)
+	}
+	s.stage("root")
+	if s.hull.Layout == hull.Packed {
+		if err := boot.LoadRootModules(s.options); err != nil {
+			return err
+		}
+		err = boot.PackedRoot(s.hull, s.options)
+	} else {
+		err = boot.FlatRoot(s.options)
+	}
+	if err != nil {
+		return fmt.Errorf("the root file system: %w", err)
+	}
+	s.trouble("mounts", boot.LateMounts())
+	s.trouble("settings", boot.Settings(s.hull))
+	s.stage("modules")
+	s.trouble("kernel modules", s.loadModules())
+	s.channel.Open()
+	s.runtime, err = container.NewDirect(s.reaper, s.containerLine)
+	return err
+}
+
+// trouble shows what went wrong without ending the boot.
+func (s *System) trouble(what string, err error) {
+	if err != nil {
+		s.console.Say("%s: %v", what, err)
+	}
+}
+
+func (s *System) loadModules() error {
+	loader, err := modules.Open(filepath.Join("/lib/modules", sys.Uname()), s.options.CommandLine)
+	if err != nil {
+		return err
+	}
+	if err := loader.LoadAll(s.hull.Modules); err != nil {
+		s.console.Say("kernel modules: %v", err)
+	}
+	loaded, err := loader.Coldplug("/sys")
+	s.console.Debug("kernel modules for devices: %v", loaded)
+	return err
+}
+
+// watchPort waits for a control port that appears late (its driver may be a module, its name comes from the host).
+func (s *System) watchPort() {
+	const fast, slow, patience = 100 * time.Millisecond, time.Second, time.Minute
+	for started := time.Now(); time.Since(started) < patience; {
+		if s.channel.Open() {
+			return
+		}
+		if time.Since(started) < 3*time.Second {
+			time.Sleep(fast)
+		} else {
+			time.Sleep(slow)
+		}
+	}
+}
+
+func (s *System) stage(name string) {
+	uptime := s.clock.uptime()
+	s.mutex.Lock()
+	s.stages = append(s.stages, stage{name, uptime})
+	s.mutex.Unlock()
+	s.console.Debug("%s (%.2f s)", name, uptime)
+	s.channel.Send(control.Stage{Event: "stage", Name: name, Uptime: uptime})
+}
+
+// runContainers runs what is to run, until the shutdown begins.
+func (s *System) runContainers() {
+	s.stage("onboot")
+	statuses := supervise.RunOnce(s.runtime, s.hull.Onboot, s.changed, s.stopping)
+	s.mutex.Lock()
+	s.onboot = statuses
+	group := supervise.NewGroup(s.runtime, s.hull.Services, s.changed)
+	stopping := false
+	select {
+	case <-s.stopping:
+		stopping = true
+	default:
+		s.group = group
+	}
+	s.mutex.Unlock()
+	if stopping {
+		return
+	}
+	s.stage("services")
+	group.Start()
+	group.Wait()
+	s.settled()
+}
+
+// settled is called once nothing is awaited any more.
+func (s *System) settled() {
+	select {
+	case <-s.stopping:
+		return
+	default:
+	}
+	s.mutex.Lock()
+	s.up = !s.failed
+	up := s.up
+	s.mutex.Unlock()
+	if up {
+		s.stage("up")
+		s.channel.Send(control.Up{Event: "up", Uptime: s.clock.uptime()})
+	}
+	debug.FreeOSMemory()
+	s.console.Print(s.summary(up)...)
+}
+
+// changed is told of every change of a container.
+func (s *System) changed(status supervise.Status) {
+	event := control.Container{
+		Event:    "container",
+		Name:     status.Container.Name,
+		Kind:     status.Container.Kind,
+		State:    string(status.State),
+		Restarts: status.Restarts,
+		Uptime:   s.clock.uptime(),
+		Message:  status.Message,
+	}
+	event.Exit, event.Signal = status.ExitFields()
+	s.channel.Send(event)
+	s.console.Debug("%s: %s %s", status.Container.Name, status.State, status.Message)
+	switch {
+	case status.State == supervise.Failed:
+		s.containerFailed(status)
+	case status.State == supervise.Exited && status.Message != "" && status.Container.Kind == hull.Service:
+		s.console.Say("%s: %s", status.Container.Name, console.Clean(status.Message, 300))
+	}
+}
+
+func (s *System) containerFailed(status supervise.Status) {
+	name := status.Container.Name
+	lines := []string{"hullkit: " + name + " FAILED: " + console.Clean(status.Message, 300)}
+	for _, line := range s.runtime.Tail(status.Container) {
+		line = console.Clean(line, 300)
+		lines = append(lines, "  | "+line)
+		s.channel.Send(control.Log{Event: "log", Name: name, Line: line})
+	}
+	s.console.Print(lines...)
+	s.mutex.Lock()
+	booting := !s.up
+	s.failed = true
+	s.mutex.Unlock()
+	if booting {
+		s.channel.Send(control.Failed{Event: "failed", Culprit: name, Message: status.Message})
+	}
+}
+
+func (s *System) containerLine(container *hull.Container, line string) {
+	s.console.Print(container.Name + ": " + console.Clean(line, 1000))
+}
