@@ -65,6 +65,8 @@ def runtime_spec(
     Go's name of the architecture, ``base`` the directory of a relative ``seccomp: {file: ...}``. ConfigError for a
     name without an id, capabilities that do not go together, or a filter that cannot be read.
     """
+    if hardened and config.hostname and config.uts in ("host", "root"):
+        raise ConfigError("hostname: a container with uts: host has the system's name", hint="remove one of them")
     readonly = hardened if config.readonly is None else config.readonly
     granted = _capabilities(config.capabilities)
     ambient = _capabilities(config.ambient)

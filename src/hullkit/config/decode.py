@@ -22,6 +22,7 @@ from hullkit.config.shapes import (
     Shape,
     record,
 )
+from hullkit.config.syntax import shown
 from hullkit.config.yamlnodes import MappingNode, Node, Scalar, ScalarNode, SequenceNode
 from hullkit.errors import ConfigError, Position
 
@@ -29,14 +30,18 @@ Decoded = TypeVar("Decoded", bound=Definition)
 
 #: what stands for a value that could not be decoded; its problem has been reported
 _BAD: Any = object()
-_LONGEST_SHOWN = 60
+_LONGEST_KEY = 60
 
 
 def path_text(path: Path) -> str:
     """``services[0].env[2]``"""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = part if part.isidentifier() or part.endswith(".add") else shown(part)
+            text += f".{name}" if text else name
     return text
 
 
@@ -139,11 +144,13 @@ def _scalar(node: Node, shape: ScalarShape, path: Path, problems: Problems) -> A
     if not isinstance(node, ScalarNode):
         return _wrong(node, wanted, path, problems)
     value = node.value
+    if isinstance(value, float) and not math.isfinite(value):
+        return _wrong(node, wanted if float not in shape.kinds else "a finite number", path, problems)
     if type(value) in shape.kinds:
         return value
     if isinstance(value, int) and float in shape.kinds and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, float) and shape.kinds == (int,) and value.is_integer():
+    if isinstance(value, float) and shape.kinds == (int,) and value.is_integer() and abs(value) < 1 << 63:
         return int(value)  # as yaml.v3 does
     return _wrong(node, wanted, path, problems)
 
@@ -163,7 +170,7 @@ def _map(node: Node, shape: MapShape, path: Path, problems: Problems) -> Any:
     values = {}
     for key, inner in node.pairs:
         if not isinstance(key.value, str):
-            problems.at(f"{path_text(path)}: a key must be text", key.line, key.column, f'quote it: "{key.text}"')
+            problems.at(f"{path_text(path)}: a key must be text", key.line, key.column, f"quote it: {shown(key.text)}")
             continue
         value = _decode(inner, shape.value, (*path, key.text), problems)
         if value is not _BAD:
@@ -185,11 +192,6 @@ def _anything(node: Node, shape: AnyShape, path: Path, problems: Problems) -> An
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def shown(text: str) -> str:
-    """A text of the user in a message: quoted, and not endless."""
-    return f'"{text}"' if len(text) <= _LONGEST_SHOWN else f'"{text[: _LONGEST_SHOWN - 1]}…"'
-
-
 def _wrong(node: Node, wanted: str, path: Path, problems: Problems) -> Any:
     problems.report(path, f"must be {wanted}, not {_what(node)}", _remedy(node, wanted))
     return _BAD
@@ -204,7 +206,7 @@ def _what(node: Node) -> str:
     if value is None:
         return "empty (null)"
     kind = "the text" if isinstance(value, str) else "a truth value," if isinstance(value, bool) else "the number"
-    return f"{kind} {shown(node.text)}" if isinstance(value, str) else f"{kind} {node.text[:_LONGEST_SHOWN]}"
+    return f"{kind} {shown(node.text)}" if isinstance(value, str) else f"{kind} {node.text[:_LONGEST_KEY]}"
 
 
 _TRUE, _FALSE = ("y", "yes", "on", "true", "1"), ("n", "no", "off", "false", "0")
@@ -219,13 +221,13 @@ def _remedy(node: Node, wanted: str) -> str | None:
             wanted, "remove the key"
         )
     if wanted == "text":
-        return f'quote it: "{node.text}"' if len(node.text) <= _LONGEST_SHOWN else "quote it"
+        return f'quote it: "{node.text}"' if len(node.text) <= _LONGEST_KEY else "quote it"
     if wanted == "true or false":
         word = node.text.lower()
         return "write true" if word in _TRUE else "write false" if word in _FALSE else None
     if wanted == "a whole number" and isinstance(node.value, str) and node.text.strip().lstrip("-").isdecimal():
         return "without quotes"
-    if wanted == "a list" and isinstance(node.value, str) and len(node.text) <= _LONGEST_SHOWN:
+    if wanted == "a list" and isinstance(node.value, str) and len(node.text) <= _LONGEST_KEY:
         return f'write ["{node.text}"]'
     return None
 

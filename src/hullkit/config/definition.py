@@ -5,7 +5,6 @@ suggestions for misspelt keys and the reference documentation all read those ann
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -36,8 +35,7 @@ def to_data(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True)
-class Short:
+class Short(msgspec.Struct, frozen=True):
     """Another, shorter way to write a value: a scalar of type ``form`` that ``convert`` turns into the full value.
 
     ``convert`` raises ValueError with a message that completes "KEY: ...". ``choices`` are the allowed texts, if few.

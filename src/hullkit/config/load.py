@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from hullkit.config.decode import Problems, decode
 from hullkit.config.merge import Places, merge
 from hullkit.config.model import ImageConfig, SystemConfig, SystemFile, position_of
 from hullkit.config.validate import unfit_for_hullkit, unsupported, validate_image, validate_system
-from hullkit.config.yamlnodes import MappingNode, Node, ScalarNode, SequenceNode, compose, decode_text
+from hullkit.config.yamlnodes import MAX_BYTES, MappingNode, Node, ScalarNode, SequenceNode, compose, decode_text
 from hullkit.errors import ConfigError, HullError, NotFound, Position
 
 STDIN = "<stdin>"
@@ -22,17 +23,16 @@ ResolvePackage = Callable[[str, str], str]
 Fetch = Callable[[str], bytes]
 
 
-@dataclass
-class _Reading:
+class _Reading(msgspec.Struct):
     """What has been read so far of one load."""
 
     stdin: bytes | None
     resolve_pkg: ResolvePackage
     fetch: Fetch | None
-    parts: list[tuple[SystemFile, Places]] = field(default_factory=list)
-    directories: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    found: list[ConfigError] = field(default_factory=list)
+    parts: list[tuple[SystemFile, Places]] = msgspec.field(default_factory=list)
+    directories: dict[str, str] = msgspec.field(default_factory=dict)
+    warnings: list[str] = msgspec.field(default_factory=list)
+    found: list[ConfigError] = msgspec.field(default_factory=list)
 
 
 def load(
@@ -110,13 +110,15 @@ def _read_file(path: str, reading: _Reading) -> None:
 def _content(path: str, reading: _Reading) -> tuple[str, bytes, str]:
     """Name for messages, content, and base directory of relative paths."""
     if path == "-":
-        return STDIN, sys.stdin.buffer.read() if reading.stdin is None else reading.stdin, os.getcwd()
+        data = sys.stdin.buffer.read(MAX_BYTES + 1) if reading.stdin is None else reading.stdin
+        return STDIN, data, os.getcwd()
     if path.startswith(("http://", "https://")):
         if reading.fetch is None:
             raise ConfigError(f"{path}: addresses cannot be read here", hint="download the file first")
         return path, reading.fetch(path), os.getcwd()
     try:
-        return path, Path(path).read_bytes(), os.path.dirname(os.path.abspath(path))
+        with open(path, "rb") as stream:
+            return path, stream.read(MAX_BYTES + 1), os.path.dirname(os.path.abspath(path))
     except FileNotFoundError:
         raise NotFound(f"the configuration file {path} does not exist") from None
     except OSError as error:
@@ -149,6 +151,8 @@ def parse_image_config(text: str | bytes, origin: str) -> ImageConfig:
     config = decode(root, ImageConfig, problems)
     if config is not None and not problems.found:
         validate_image(config, problems)
+        if config.seccomp is not None and config.seccomp.file is not None:
+            problems.report(("seccomp",), "a label cannot name a file", "write the profile itself")
     if problems.found or config is None:
         raise problems.found[0]
     return config

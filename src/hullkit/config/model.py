@@ -5,7 +5,6 @@ after merging; defaults are applied by whoever uses a value. LinuxKit's schema w
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
@@ -129,14 +128,13 @@ class SystemFile(Definition, frozen=True, kw_only=True):
     budget: Annotated[Budget | None, Doc("Limits that a build must keep.")] = None
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where the values of a configuration were written."""
 
     #: position (file, line, column) of each value, by path
-    positions: Mapping[Path, tuple[str, int, int]] = field(default_factory=dict)
+    positions: Mapping[Path, tuple[str, int, int]] = msgspec.field(default_factory=dict)
     #: the directory to which relative paths of a file refer, by file
-    directories: Mapping[str, str] = field(default_factory=dict)
+    directories: Mapping[str, str] = msgspec.field(default_factory=dict)
     #: what the reader of the text should know, though it is no error
     warnings: tuple[str, ...] = ()
 

@@ -8,7 +8,6 @@ definitions, ``T | None`` (None: the key may be left out), and ``Annotated`` wit
 from __future__ import annotations
 
 import types
-from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -17,43 +16,36 @@ import msgspec
 from hullkit.config.definition import Definition, Doc, Short
 
 
-@dataclass(frozen=True)
-class ScalarShape:
+class ScalarShape(msgspec.Struct, frozen=True):
     """``kinds`` is one or two of str, int, float, bool."""
 
     kinds: tuple[type, ...]
 
 
-@dataclass(frozen=True)
-class ChoiceShape:
+class ChoiceShape(msgspec.Struct, frozen=True):
     choices: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class ListShape:
+class ListShape(msgspec.Struct, frozen=True):
     item: Shape
 
 
-@dataclass(frozen=True)
-class MapShape:
+class MapShape(msgspec.Struct, frozen=True):
     value: Shape
 
 
-@dataclass(frozen=True)
-class RecordShape:
+class RecordShape(msgspec.Struct, frozen=True):
     cls: type[Definition]
 
 
-@dataclass(frozen=True)
-class AnyShape:
+class AnyShape(msgspec.Struct, frozen=True):
     """Any JSON-like data."""
 
 
 Shape = ScalarShape | ChoiceShape | ListShape | MapShape | RecordShape | AnyShape
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One key of a record: ``attribute`` is the struct's, ``key`` the text's."""
 
     attribute: str
@@ -65,8 +57,7 @@ class Field:
     default: Any
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     cls: type[Definition]
     fields: dict[str, Field]
 

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from hullkit.config.definition import DURATION, SIZE, Definition, Doc, Short
 
+#: longer times are a slip of the pen
+_LONGEST = 1_000_000
 RESTART_POLICIES = ("no", "on-failure", "always")
 
 
@@ -11,7 +13,9 @@ class Restart(Definition, frozen=True, kw_only=True):
     """What happens when a service exits."""
 
     policy: Annotated[Literal["no", "on-failure", "always"], Doc("When to start it again.")] = "no"
-    delay: Annotated[float, DURATION, Doc("Seconds before the first restart; doubled up to 30.", at_least=0)] = 1.0
+    delay: Annotated[
+        float, DURATION, Doc("Seconds before the first restart; doubled up to 30.", at_least=0, at_most=_LONGEST)
+    ] = 1.0
     limit: Annotated[int, Doc("Given up after so many exits without 10 s of running.", at_least=0)] = 5
 
 
@@ -28,20 +32,22 @@ class Ready(Definition, frozen=True, kw_only=True):
     file: Annotated[str | None, Doc("This file exists in the container.", example="/run/x.pid")] = None
     exec: Annotated[tuple[str, ...] | None, Doc("This command exits 0 in the container.")] = None
     address: Annotated[Literal["ipv4", "ipv6"] | None, Doc("An interface other than loopback has an address.")] = None
-    timeout: Annotated[float, DURATION, Doc("Seconds until it counts as failed.", at_least=0)] = 30.0
+    timeout: Annotated[float, DURATION, Doc("Seconds until it counts as failed.", at_least=0, at_most=_LONGEST)] = 30.0
 
 
 class Stop(Definition, frozen=True, kw_only=True):
     """How a service is stopped."""
 
     signal: Annotated[str, Doc("The signal that asks it to end.")] = "SIGTERM"
-    timeout: Annotated[float, DURATION, Doc("Seconds until it is killed.", at_least=0)] = 10.0
+    timeout: Annotated[float, DURATION, Doc("Seconds until it is killed.", at_least=0, at_most=_LONGEST)] = 10.0
 
 
 class Logs(Definition, frozen=True, kw_only=True):
     """What becomes of a container's output."""
 
-    size: Annotated[int, SIZE, Doc("Bytes kept in /run/log/NAME.log, rotated once.", at_least=4096)] = 1 << 20
+    size: Annotated[
+        int, SIZE, Doc("Bytes kept in /run/log/NAME.log, rotated once.", at_least=4096, at_most=1 << 30)
+    ] = 1 << 20
     console: Annotated[bool, Doc("Lines also go to the console.")] = False
 
 
@@ -112,7 +118,7 @@ class Budget(Definition, frozen=True, kw_only=True):
 
     disk: Annotated[int | None, SIZE, Doc("Most bytes of the system on disk.", at_least=0)] = None
     memory: Annotated[int | None, SIZE, Doc("Most bytes of memory in use when all is up.", at_least=0)] = None
-    boot: Annotated[float | None, DURATION, Doc("Most seconds until all is up.", at_least=0)] = None
+    boot: Annotated[float | None, DURATION, Doc("Most seconds until all is up.", at_least=0, at_most=_LONGEST)] = None
 
 
 class NetworkInterface(Definition, frozen=True, kw_only=True):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 _CAPABILITY_NAMES = """
 CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
@@ -33,6 +34,15 @@ RLIMITS = frozenset(f"RLIMIT_{name}" for name in _RLIMIT_NAMES.split())
 UNLIMITED = (1 << 64) - 1
 
 
+_LONGEST_SHOWN = 60
+
+
+def shown(text: str) -> str:
+    """A text of the user in a message: quoted, not endless, and without characters that a terminal would obey."""
+    plain = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text[:_LONGEST_SHOWN])
+    return f'"{plain}"' if len(text) <= _LONGEST_SHOWN else f'"{plain[:_LONGEST_SHOWN]}…"'
+
+
 def near(text: str, known: Sequence[str]) -> str:
     """``; did you mean X?`` or nothing."""
     from difflib import get_close_matches
@@ -47,16 +57,15 @@ def capabilities(names: Sequence[str]) -> tuple[str, ...]:
         return CAPABILITIES if names[0].lower() == "all" else ()
     for name in names:
         if name.lower() in ("all", "none"):
-            raise ValueError(f'"{name}" must be the only capability of the list')
+            raise ValueError(f"{shown(name)} must be the only capability of the list")
         if name not in _KNOWN:
             wanted = name.upper() if name.upper().startswith("CAP_") else f"CAP_{name.upper()}"
             meant = f"; did you mean {wanted}?" if wanted in _KNOWN else near(wanted, CAPABILITIES)
-            raise ValueError(f'unknown capability "{name}"{meant}')
+            raise ValueError(f"unknown capability {shown(name)}{meant}")
     return tuple(names)
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(msgspec.Struct, frozen=True):
     """``source:destination[:options]``; without options ``options`` is None."""
 
     source: str
@@ -72,9 +81,11 @@ def bind(text: str) -> Bind:
     parts = text.split(":")
     if not 2 <= len(parts) <= 3:
         many = "too many" if len(parts) > 3 else "no"
-        raise ValueError(f'the bind "{text}" has {many} ":"; write source:destination, or source:destination:options')
+        raise ValueError(
+            f'the bind {shown(text)} has {many} ":"; write source:destination, or source:destination:options'
+        )
     if not parts[0] or not parts[1]:
-        raise ValueError(f'the bind "{text}" has an empty part; write source:destination')
+        raise ValueError(f"the bind {shown(text)} has an empty part; write source:destination")
     return Bind(parts[0], parts[1], tuple(parts[2].split(",")) if len(parts) == 3 else None)
 
 
@@ -82,9 +93,9 @@ def tmpfs(text: str) -> tuple[str, tuple[str, ...] | None]:
     """``destination[:options]``"""
     parts = text.split(":")
     if len(parts) > 2:
-        raise ValueError(f'the tmpfs "{text}" has too many ":"; write destination, or destination:options')
+        raise ValueError(f'the tmpfs {shown(text)} has too many ":"; write destination, or destination:options')
     if not parts[0]:
-        raise ValueError(f'the tmpfs "{text}" has no destination')
+        raise ValueError(f"the tmpfs {shown(text)} has no destination")
     return parts[0], tuple(parts[1].split(",")) if len(parts) == 2 else None
 
 
@@ -92,14 +103,14 @@ def rlimit(text: str) -> tuple[str, int, int]:
     """``name,soft,hard`` as (RLIMIT_NAME, soft, hard); ``unlimited`` is the largest 64-bit number."""
     parts = text.split(",")
     if len(parts) != 3:
-        raise ValueError(f'the rlimit "{text}" must be name,soft,hard')
+        raise ValueError(f"the rlimit {shown(text)} must be name,soft,hard")
     name = parts[0].strip().upper()
     name = name if name.startswith("RLIMIT_") else f"RLIMIT_{name}"
     if name not in RLIMITS:
-        raise ValueError(f'unknown rlimit "{parts[0].strip()}"{near(name, sorted(RLIMITS))}')
+        raise ValueError(f"unknown rlimit {shown(parts[0].strip())}{near(name, sorted(RLIMITS))}")
     soft, hard = (_limit(part.strip(), text) for part in parts[1:])
     if soft > hard:
-        raise ValueError(f'the rlimit "{text}" has a soft limit above the hard one')
+        raise ValueError(f"the rlimit {shown(text)} has a soft limit above the hard one")
     return name, soft, hard
 
 
@@ -107,18 +118,18 @@ def _limit(text: str, whole: str) -> int:
     if text.lower() == "unlimited":
         return UNLIMITED
     if not re.fullmatch(r"[0-9]{1,20}", text) or int(text) > UNLIMITED:
-        raise ValueError(f'the rlimit "{whole}": "{text}" is neither a number nor unlimited')
+        raise ValueError(f"the rlimit {shown(whole)}: {shown(text)} is neither a number nor unlimited")
     return int(text)
 
 
 def octal_mode(text: str) -> int:
     """Permissions as an octal text."""
     if not re.fullmatch(r"0*[0-7]{1,4}", text):
-        raise ValueError(f'the mode "{text}" is not octal; write permissions such as "0644"')
+        raise ValueError(f'the mode {shown(text)} is not octal; write permissions such as "0644"')
     return int(text, 8)
 
 
-_REFERENCE = re.compile(
+_REFERENCE = (
     r"(?:(?:\[[0-9a-fA-F:]+\]|[a-zA-Z0-9.-]+)(?::[0-9]+)?/)?"  # registry
     r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*"  # repository
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"  # tag
@@ -134,10 +145,10 @@ def image_reference(text: str) -> str:
     if text.startswith("@"):
         kind, _, rest = text.partition(":")
         if kind not in ("@pkg", "@component") or not rest:
-            raise ValueError(f'"{text}" is no template; write @component:NAME, or @pkg:PATH of a LinuxKit package')
-    elif len(text) > _LONGEST_REFERENCE or not _REFERENCE.fullmatch(text):
-        why = "; capital letters are not allowed" if _REFERENCE.fullmatch(text.lower()) else ""
-        raise ValueError(f'"{text[:100]}" is not the name of an image{why}')
+            raise ValueError(f"{shown(text)} is no template; write @component:NAME, or @pkg:PATH of a LinuxKit package")
+    elif len(text) > _LONGEST_REFERENCE or not re.fullmatch(_REFERENCE, text):
+        why = "; capital letters are not allowed" if re.fullmatch(_REFERENCE, text.lower()) else ""
+        raise ValueError(f"{shown(text)} is not the name of an image{why}")
     return text
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hullkit.config import syntax
-from hullkit.config.decode import Problems, shown
+from hullkit.config.decode import Problems
 from hullkit.config.model import (
     Device,
     FileEntry,
@@ -25,6 +25,7 @@ from hullkit.config.model import (
     Volume,
     container_ids,
 )
+from hullkit.config.syntax import shown
 from hullkit.errors import ConfigError
 
 #: the mount types that may be left out when the source says them (LinuxKit: moby/config.go)
@@ -227,22 +228,21 @@ def _validate_services(services: tuple[ServiceEntry, ...], problems: Problems) -
 
 def _circle(needs: dict[str, list[str]]) -> list[str]:
     """A path that comes back to its beginning, such as [a, b, a]; empty when there is none."""
-    done: set[str] = set()
+    finished: set[str] = set()
     for start in needs:
         trail: list[str] = []
-        todo = [(start, 0)]
+        todo = [iter((start,))]
         while todo:
-            name, depth = todo.pop()
-            del trail[depth:]
-            if name in trail:
+            name = next(todo[-1], None)
+            if name is None:
+                todo.pop()
+                finished.update(trail[-1:])
+                del trail[-1:]
+            elif name in trail:
                 return [*trail[trail.index(name) :], name]
-            if name in done:
-                continue
-            trail.append(name)
-            todo += [(other, depth + 1) for other in needs.get(name, ())]
-            if not needs.get(name):
-                done.add(name)
-        done.update(trail)
+            elif name not in finished:
+                trail.append(name)
+                todo.append(iter(needs.get(name, ())))
     return []
 
 
