@@ -58,11 +58,10 @@ def run_check(
         log = stack.enter_context(ConsoleLog(console_log or work / "console.log"))
         metadata = disk.metadata_image(options.data, work)
 
-        def command(sockets: Inherited) -> list[str]:
-            return qemu.command(program, boot, options, qemu.Wires(accel, *sockets, metadata, once=True))
+        def arguments(sockets: Inherited) -> list[str]:
+            return qemu.arguments(program, boot, options, qemu.Wires(accel, *sockets, metadata, once=True))
 
-        machine = stack.enter_context(Machine(command, program.env))
-        context.bus.command(machine.shell_line)
+        machine = stack.enter_context(Machine(context, program.tool, arguments))
         session = Session(machine, log, context.bus)
         run = Run(context, options, session, http_checks, hold, accel)
         failures, checks = run.go()

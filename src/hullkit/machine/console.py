@@ -52,13 +52,12 @@ def run_console(
         log = stack.enter_context(ConsoleLog(console_log)) if console_log is not None else None
         metadata = disk.metadata_image(options.data, work)
 
-        def command(sockets: Inherited) -> list[str]:
-            return qemu.command(program, boot, options, qemu.Wires(accel, *sockets, metadata))
+        def arguments(sockets: Inherited) -> list[str]:
+            return qemu.arguments(program, boot, options, qemu.Wires(accel, *sockets, metadata))
 
         for line in introduction(boot, options, accel, interactive=os.isatty(stdin)):
             context.bus.info(line)
-        machine = stack.enter_context(Machine(command, program.env))
-        context.bus.command(machine.shell_line)
+        machine = stack.enter_context(Machine(context, program.tool, arguments))
         if os.isatty(stdin):
             stack.enter_context(raw(stdin))
         left = Bridge(machine, log, stdin, stdout).run()

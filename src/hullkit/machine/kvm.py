@@ -14,13 +14,15 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from select import select
+from typing import Any
 
-from hullkit.context import Context, host_arch
+from hullkit.context import Context, Tool, host_arch
 from hullkit.errors import HostError
+from hullkit.hosttools.run import start
 from hullkit.machine.options import MachineOptions
 from hullkit.machine.qemu import WIRINGS, Program, value
 
@@ -70,14 +72,14 @@ def kvm_verdict(context: Context, arch: str, program: Program, device: Path = DE
     if not os.access(device, os.R_OK | os.W_OK):
         return Verdict(False, f"no permission for {device}")
     situation = _situation(device, program)
-    name = hashlib.sha256("\0".join(program.argv).encode()).hexdigest()[:16]
+    name = hashlib.sha256("\0".join(program.tool.argv).encode()).hexdigest()[:16]
     path = context.cache.path("machine", f"kvm-{name}.json")
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         kept = json.loads(path.read_text())
         if kept["situation"] == situation:
             return Verdict(bool(kept["usable"]), str(kept["reason"]))
     with context.cache.temp_dir() as work:
-        verdict = try_kvm(program, arch, device, work)
+        verdict = try_kvm(context, program, arch, device, work)
         made = work / "kvm.json"
         made.write_text(json.dumps({"situation": situation, "usable": verdict.usable, "reason": verdict.reason}))
         context.cache.publish(made, path)
@@ -87,19 +89,21 @@ def kvm_verdict(context: Context, arch: str, program: Program, device: Path = DE
 def _situation(device: Path, program: Program) -> str:
     """Names this boot, this device and this QEMU: when one of them is another, an old answer says nothing."""
     facts = [_BOOT_ID.read_text() if _BOOT_ID.exists() else ""]
-    for path in (str(device), *program.argv):
+    for path in (str(device), *program.tool.argv):
         with contextlib.suppress(OSError):
             status = os.stat(path)
             facts.append(f"{path} {status.st_ino} {status.st_rdev} {status.st_mode} {status.st_ctime_ns}")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
-def try_kvm(program: Program, arch: str, device: Path, work: Path, patience: float = PATIENCE) -> Verdict:
+def try_kvm(
+    context: Context, program: Program, arch: str, device: Path, work: Path, patience: float = PATIENCE
+) -> Verdict:
     """Time a start under TCG and under KVM; takes ``patience`` at most for each, whatever hangs."""
-    emulated = _start(program, arch, "tcg", work, patience)
+    emulated = _start(context, program, arch, "tcg", work, patience)
     if emulated.seconds is None:
         return Verdict(False, f"the test of {device} does not work without it either: {emulated.reason}")
-    real = _start(program, arch, "kvm", work, patience)
+    real = _start(context, program, arch, "kvm", work, patience)
     if real.seconds is None:
         return Verdict(False, f"{device} does not work: {real.reason}")
     if real.seconds > _RATIO * emulated.seconds + _ALLOWANCE:
@@ -107,18 +111,18 @@ def try_kvm(program: Program, arch: str, device: Path, work: Path, patience: flo
     return Verdict(True)
 
 
-def _start(program: Program, arch: str, accel: str, work: Path, patience: float) -> Attempt:
+def _start(context: Context, program: Program, arch: str, accel: str, work: Path, patience: float) -> Attempt:
     wiring = WIRINGS[arch]
-    argv = [*program.command, "-nodefaults", "-no-user-config", "-display", "none", "-machine", wiring.machine]
+    argv = [*program.options, "-nodefaults", "-no-user-config", "-display", "none", "-machine", wiring.machine]
     argv += ["-accel", accel, "-cpu", "host" if accel == "kvm" else wiring.tcg_cpu, "-m", "64"]
     if arch != "amd64":
         # No way to end from inside that needs no firmware: be content when the processor can be set up.
-        return attempt([*argv, "-S", "-monitor", "stdio"], program.env, b"quit\n", 0, patience)
+        return attempt(context, program.tool, [*argv, "-S", "-monitor", "stdio"], b"quit\n", 0, patience)
     sector = work / "sector"
     sector.write_bytes(_BOOT_SECTOR)
     argv += ["-drive", f"if=ide,format=raw,readonly=off,snapshot=on,file={value(sector)}"]
     argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
-    return attempt(argv, program.env, b"", _EXIT_OF_BOOT_SECTOR, patience)
+    return attempt(context, program.tool, argv, b"", _EXIT_OF_BOOT_SECTOR, patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +133,11 @@ class Attempt:
     reason: str = ""
 
 
-def attempt(argv: Sequence[str], env: Mapping[str, str], said: bytes, expect: int, patience: float) -> Attempt:
+def attempt(context: Context, tool: Tool, args: Sequence[str], said: bytes, expect: int, patience: float) -> Attempt:
     """Run a program that must exit with ``expect``; never takes longer than ``patience`` (and a moment)."""
     begun = time.monotonic()
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **env},
-        start_new_session=True,
-    )
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    process = start(context, tool, args, start_new_session=True, **pipes)
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(said)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import resource
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from hullkit.errors import ToolError
+from hullkit.context import Context, Tool
+from hullkit.hosttools.run import shell_line, start
 
 #: of what QEMU itself says (its stderr), this much of the end is kept
 _SAID = 1 << 14
@@ -71,28 +71,30 @@ class Machine:
     ``arguments`` gets the file descriptors that QEMU inherits and gives the command line.
     """
 
-    def __init__(self, arguments: Callable[[Inherited], Sequence[str]], env: Mapping[str, str]) -> None:
+    def __init__(self, context: Context, tool: Tool, arguments: Callable[[Inherited], Sequence[str]]) -> None:
         pairs = [socket.socketpair() for _ in Inherited._fields]
         self.console, self.control, self.monitor = (ours for ours, _ in pairs)
         inherited = Inherited(*(theirs.fileno() for _, theirs in pairs))
-        self.argv = list(arguments(inherited))
+        given = arguments(inherited)
+        #: the command to show to a person; the inherited sockets do not survive pasting
+        self.shell_line = shell_line(tool, given)
         self._usage: resource.struct_rusage | None = None
         self._said = b""
         try:
             # preexec_fn is safe: all it does is call prctl, which wants no lock that another thread might hold
-            self._process = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
+            self._process = start(
+                context,
+                tool,
+                given,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env={**os.environ, **env},
                 pass_fds=inherited,
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )
-        except OSError as error:
+        except BaseException:
             self._close_sockets()
-            raise ToolError(f"cannot start {self.argv[0]}: {error.strerror}", command=self.shell_line) from error
+            raise
         finally:
             for _, theirs in pairs:
                 theirs.close()
@@ -100,11 +102,6 @@ class Machine:
         assert self._process.stderr is not None
         os.set_blocking(self._process.stderr.fileno(), False)
         self.console.setblocking(False)
-
-    @property
-    def shell_line(self) -> str:
-        """The command to show to a person; the inherited sockets do not survive pasting."""
-        return shlex.join(self.argv)
 
     def __enter__(self) -> Machine:
         return self

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hullkit.context import Context
+from hullkit.context import Context, Tool
 from hullkit.errors import NotFound
+from hullkit.hosttools.tool import HostTool
 from hullkit.machine.boot import BootFiles
 from hullkit.machine.control import PORT_NAME
 from hullkit.machine.options import Disk, MachineOptions, Publish
@@ -53,32 +54,28 @@ WIRINGS: Mapping[str, Wiring] = {
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A QEMU that can be started: ``argv`` goes before its options."""
+    """A QEMU that can be started; ``data``: its directories of firmware (none: it knows its own)."""
 
-    argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
-    #: directories of firmware; none: QEMU knows its own
+    tool: Tool
     data: tuple[Path, ...] = ()
 
     @property
-    def command(self) -> list[str]:
-        return [*self.argv, *(word for path in self.data for word in ("-L", str(path)))]
+    def options(self) -> list[str]:
+        return [word for path in self.data for word in ("-L", str(path))]
 
 
 def find_qemu(context: Context, options: MachineOptions) -> Program:
     """The QEMU for ``options.arch``: the user's own, the host's, or (as a rule) the tools tree's with its firmware."""
     wiring = WIRINGS[options.arch]
     if options.qemu is not None:
-        if shutil.which(options.qemu) is None:
-            raise NotFound(f"--qemu {options.qemu}: there is no such program")
-        return Program((str(options.qemu),))
-    if options.host_tools:
-        found = shutil.which(wiring.program)
+        found = shutil.which(options.qemu)
         if found is None:
-            raise NotFound(f"--host-tools: {wiring.program} is not installed", hint="leave --host-tools out")
-        return Program((found,))
+            raise NotFound(f"--qemu {options.qemu}: there is no such program")
+        return Program(HostTool((found,), id=found))
     tool = context.tools.get(wiring.program)
-    return Program(tool.argv, tool.env, tuple(context.tools.data("qemu", path) for path in wiring.data))
+    if options.host_tools:
+        return Program(tool)
+    return Program(tool, tuple(context.tools.data("qemu", path) for path in wiring.data))
 
 
 def value(text: str | Path) -> str:
@@ -101,10 +98,10 @@ class Wires:
     once: bool = False
 
 
-def command(program: Program, boot: BootFiles, options: MachineOptions, wires: Wires) -> list[str]:
-    """The whole command line."""
+def arguments(program: Program, boot: BootFiles, options: MachineOptions, wires: Wires) -> list[str]:
+    """Everything after the name of the program."""
     wiring = WIRINGS[options.arch]
-    result = [*program.command, "-nodefaults", "-no-user-config", "-display", "none"]
+    result = [*program.options, "-nodefaults", "-no-user-config", "-display", "none"]
     result += ["-chardev", f"socket,id=monitor,fd={wires.monitor}", "-mon", "chardev=monitor,mode=control"]
     if boot.name:
         result += ["-name", value(boot.name)]
