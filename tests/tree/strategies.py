@@ -9,7 +9,7 @@ from hullkit.tree.entry import Bytes, Entry, EntryType
 # all code points that a path may have, and single bytes that are not UTF-8
 _text = st.text(
     st.one_of(
-        st.characters(exclude_characters="/\0", exclude_categories=("Cs",)),
+        st.characters(exclude_characters="/\0", exclude_categories=["Cs"]),
         st.integers(0x80, 0xFF).map(lambda byte: chr(0xDC00 + byte)),
     ),
     min_size=1,

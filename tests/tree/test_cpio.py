@@ -47,7 +47,8 @@ class Member:
 
 def members(archive: bytes) -> list[Member]:
     """Read a newc archive as the kernel does (buffer-format.rst)."""
-    found, position = [], 0
+    found: list[Member] = []
+    position = 0
     while True:
         assert position % 4 == 0 and archive[position : position + 6] == b"070701"
         fields = [int(archive[position + 6 + 8 * n : position + 14 + 8 * n], 16) for n in range(13)]
