@@ -102,7 +102,7 @@ def _run(
         raise ConfigError(f"--hold {hold:g}: not a number of seconds")
     with ExitStack() as stack:
         work = stack.enter_context(context.cache.temp_dir())
-        prepared = prepare(context, files, work, host_tools=host_tools, **inputs)
+        prepared = prepare(context, files, work / "system", host_tools=host_tools, **inputs)
         stack.enter_context(stop_signals())
         try:
             if not check:
@@ -174,8 +174,11 @@ def machine_options(context: Context, host_tools: bool, given: dict[str, Any]) -
     if given["data_file"] is not None:
         if data is not None:
             raise ConfigError("--data and --data-file exclude each other")
-        with open(given["data_file"], "rb") as stream:
-            data = stream.read(MAX_METADATA + 1)
+        try:
+            with open(given["data_file"], "rb") as stream:
+                data = stream.read(MAX_METADATA + 1)
+        except OSError as error:
+            raise NotFound(f"--data-file {given['data_file']}: {error.strerror}") from error
     return MachineOptions(
         cpus=given["cpus"] if given["cpus"] is not None else default_cpus(),
         mem=parse_size(given["mem"], "--mem") // MIB,
