@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any, TypeVar
 
-from hullkit.config.definition import Definition, Short
+from hullkit.config.definition import Definition, Short, shown
 from hullkit.config.model import Path
 from hullkit.config.shapes import (
     AnyShape,
@@ -22,7 +22,6 @@ from hullkit.config.shapes import (
     Shape,
     record,
 )
-from hullkit.config.syntax import shown
 from hullkit.config.yamlnodes import MappingNode, Node, Scalar, ScalarNode, SequenceNode
 from hullkit.errors import ConfigError, Position
 

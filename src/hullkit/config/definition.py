@@ -66,6 +66,15 @@ def key(name: str, default: Any = None) -> Any:
     return msgspec.field(default=default, name=name)
 
 
+_LONGEST_SHOWN = 60
+
+
+def shown(text: str) -> str:
+    """A text of the user in a message: quoted, not endless, and without characters that a terminal would obey."""
+    plain = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text[:_LONGEST_SHOWN])
+    return f'"{plain}"' if len(text) <= _LONGEST_SHOWN else f'"{plain[:_LONGEST_SHOWN]}…"'
+
+
 SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -75,7 +84,7 @@ def parse_size(text: str) -> int:
     unit = number[-1:] if number[-1:].isalpha() else ""
     digits = number.removesuffix(unit).strip() if unit else number
     if unit not in SIZE_UNITS or not digits.isascii() or not digits.isdigit() or len(digits) > 15:
-        raise ValueError(f'{text!r} is not a size; write bytes, or a number with k, M or G such as "64M"')
+        raise ValueError(f'{shown(text)} is not a size; write bytes, or a number with k, M or G such as "64M"')
     return int(digits) * SIZE_UNITS[unit]
 
 
@@ -92,7 +101,7 @@ def parse_duration(text: str) -> float:
             raise ValueError
         return float(digits) * DURATION_UNITS[unit]
     except ValueError:
-        raise ValueError(f'{text!r} is not a duration; write seconds, or a text such as "10s" or "2m"') from None
+        raise ValueError(f'{shown(text)} is not a duration; write seconds, or a text such as "10s" or "2m"') from None
 
 
 SIZE = Short(str, parse_size, description='a number with k, M or G, such as "64M"')

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from hullkit.config.definition import DURATION, SIZE, Definition, Doc, Short
+from hullkit.config.definition import DURATION, SIZE, Definition, Doc, Short, shown
 
 #: longer times are a slip of the pen
 _LONGEST = 1_000_000
@@ -21,7 +21,7 @@ class Restart(Definition, frozen=True, kw_only=True):
 
 def restart_from_text(text: str) -> Restart:
     if text not in RESTART_POLICIES:
-        raise ValueError(f"{text!r} is not a restart policy; write one of: {', '.join(RESTART_POLICIES)}")
+        raise ValueError(f"{shown(text)} is not a restart policy; write one of: {', '.join(RESTART_POLICIES)}")
     return Restart(policy=text)  # type: ignore[arg-type]
 
 
@@ -61,7 +61,7 @@ class Seccomp(Definition, frozen=True, kw_only=True):
 
 def seccomp_from_text(text: str) -> Seccomp:
     if text not in ("default", "unconfined"):
-        raise ValueError(f"{text!r} is not a seccomp profile; write default, unconfined, or {{file: PATH}}")
+        raise ValueError(f"{shown(text)} is not a seccomp profile; write default, unconfined, or {{file: PATH}}")
     return Seccomp(name=text)  # type: ignore[arg-type]
 
 

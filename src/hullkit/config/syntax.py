@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hullkit.config.definition import shown
+
 _CAPABILITY_NAMES = """
 CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
 NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
@@ -32,15 +34,6 @@ SIGNALS = frozenset(f"SIG{name}" for name in _SIGNAL_NAMES.split())
 #: getrlimit(2): LinuxKit knows these sixteen
 RLIMITS = frozenset(f"RLIMIT_{name}" for name in _RLIMIT_NAMES.split())
 UNLIMITED = (1 << 64) - 1
-
-
-_LONGEST_SHOWN = 60
-
-
-def shown(text: str) -> str:
-    """A text of the user in a message: quoted, not endless, and without characters that a terminal would obey."""
-    plain = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text[:_LONGEST_SHOWN])
-    return f'"{plain}"' if len(text) <= _LONGEST_SHOWN else f'"{plain[:_LONGEST_SHOWN]}…"'
 
 
 def near(text: str, known: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from hullkit.config import syntax
 from hullkit.config.decode import Problems
+from hullkit.config.definition import shown
 from hullkit.config.model import (
     Device,
     FileEntry,
@@ -25,7 +26,6 @@ from hullkit.config.model import (
     Volume,
     container_ids,
 )
-from hullkit.config.syntax import shown
 from hullkit.errors import ConfigError
 
 #: the mount types that may be left out when the source says them (LinuxKit: moby/config.go)
@@ -73,7 +73,8 @@ def validate_image(config: ImageConfig, problems: Problems, path: Path = ()) -> 
     _exactly_one(config.seccomp, ("name", "file", "profile"), problems, (*path, "seccomp"))
     _exactly_one(config.ready, ("tcp", "file", "exec", "address"), problems, (*path, "ready"))
     if config.stop is not None and config.stop.signal not in syntax.SIGNALS:
-        meant = syntax.near(config.stop.signal, sorted(syntax.SIGNALS))
+        full = f"SIG{config.stop.signal.upper().removeprefix('SIG')}"
+        meant = f"; did you mean {full}?" if full in syntax.SIGNALS else syntax.near(full, sorted(syntax.SIGNALS))
         problems.report((*path, "stop"), f"unknown signal {shown(config.stop.signal)}{meant}")
 
 

@@ -260,8 +260,12 @@ def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> ConfigError:
         return ConfigError(f"not valid YAML: a value cannot begin with {rest[0]}", hint="quote it", where=where)
     meaning = next((meaning for said, meaning in _EXPLAINED if said in problem), problem)
     begun = getattr(error, "context_mark", None)
-    since = f" (begun on line {begun.line + 1})" if begun is not None and begun.line != mark.line else ""
-    return ConfigError(f"not valid YAML: {meaning}{since}", where=where)
+    if begun is None or begun.line == mark.line:
+        return ConfigError(f"not valid YAML: {meaning}", where=where)
+    if not "".join(lines[mark.line :]).strip():  # noticed at the end: what is wrong began before
+        where = Position(file, begun.line + 1, begun.column + 1)
+        return ConfigError(f"not valid YAML: {meaning}", where=where)
+    return ConfigError(f"not valid YAML: {meaning} (begun on line {begun.line + 1})", where=where)
 
 
 def _first_unprintable(text: str) -> tuple[int, int]:
