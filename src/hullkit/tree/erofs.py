@@ -37,12 +37,12 @@ def make_erofs(context: Context, entries: Iterable[Entry], out: Path, *, whiteou
     With ``whiteouts`` the entries are a layer of an OCI image, and its whiteouts take the form that overlay file
     systems know (a 0:0 character device; the attribute trusted.overlay.opaque); otherwise names that begin with .wh.
     are plain files. Attributes that would steer an overlay file system are dropped from the entries.
-    ConfigError (for a layer TrustError) when a hard link's file is not among the entries; ToolError when mkfs.erofs
+    TrustError when a hard link's file is not among the entries, or Tree.unpack refuses them; ToolError when mkfs.erofs
     fails.
     """
     from hullkit.hosttools.run import run
 
-    tree = _layer_tree(entries) if whiteouts else _plain_tree(entries)
+    tree = _tree(entries, whiteouts)
     with context.cache.temp_dir() as work:
         archive = work / "tree.tar"
         with open(archive, "wb") as stream:
@@ -62,35 +62,38 @@ def _without_overlay(entry: Entry) -> Entry:
     return replace(entry, xattrs=tuple(each for each in entry.xattrs if not each[0].startswith(_OVERLAY)))
 
 
-def _plain_tree(entries: Iterable[Entry]) -> Tree:
-    tree = Tree()
-    for entry in entries:
-        tree.add(_without_overlay(entry))
-    return tree
-
-
-def _layer_tree(entries: Iterable[Entry]) -> Tree:
-    """A layer with its whiteouts in overlay form. A name that the layer both hides and holds hides what is below by
-    itself, except a directory, which must be opaque for that."""
+def _tree(entries: Iterable[Entry], whiteouts: bool) -> Tree:
     hidden: list[str] = []
     opaque: list[str] = []
     members = []
     for entry in entries:
-        if not is_whiteout(entry.path):
+        if not whiteouts or not is_whiteout(entry.path):
             members.append(_without_overlay(entry))
         elif (target := whiteout_target(entry.path)) is not None:
             (opaque if target[1] else hidden).append(target[0])
     tree = Tree()
-    tree.apply_layer(members)
+    try:
+        tree.unpack(members)
+    except TrustError as error:
+        hint = "what reaches into another layer cannot be an image of its own; layout: flat can hold it"
+        raise TrustError(error.message, hint=hint) from error
     for path in hidden:
-        found = tree.get(path)
-        if found is None:
-            tree.add(Entry(path, EntryType.CHAR, 0, rdev=(0, 0)))
-        elif found.type is EntryType.DIR:
-            opaque.append(path)
+        _hide(tree, path, opaque)
     for path in opaque:
-        found = tree.get(path) or Entry(path, EntryType.DIR, 0o755)
-        if found.type is not EntryType.DIR:
-            raise TrustError(f"{path!r} is opaque in its layer and not a directory")
-        tree.add(replace(found, xattrs=tuple(sorted({*found.xattrs, _OPAQUE_XATTR}))))
+        _make_opaque(tree, path)
     return tree
+
+
+def _hide(tree: Tree, path: str, opaque: list[str]) -> None:
+    """A name that the layer both hides and holds hides what is below by itself; a directory must be opaque for that."""
+    found = tree.get(path)
+    if found is None:
+        tree.unpack([Entry(path, EntryType.CHAR, 0, rdev=(0, 0))])
+    elif found.type is EntryType.DIR:
+        opaque.append(path)
+
+
+def _make_opaque(tree: Tree, path: str) -> None:
+    found = tree.get(path) or Entry(path, EntryType.DIR, 0o755)
+    if found.type is EntryType.DIR:  # anything else hides all below it anyway
+        tree.unpack([replace(found, xattrs=tuple(sorted({*found.xattrs, _OPAQUE_XATTR})))])

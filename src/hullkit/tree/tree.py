@@ -151,22 +151,24 @@ class Tree:
             yield entry
 
     def apply_layer(self, entries: Iterable[Entry]) -> None:
-        """Apply a layer over what is there.
-
-        Whiteouts hide what lower layers hold, wherever they stand in the layer; names of the layer itself stay. A
-        member below a symlink of the same layer goes where the link points, inside the tree, as it would if the
-        layer were unpacked; a symlink or file of a lower layer gives way to a directory, as in an overlay file system.
-        TrustError for what no unpacking could do.
-        """
+        """Apply a layer over what is there: first its whiteouts, which hide what lower layers hold wherever they stand
+        in the layer, then its other members as ``unpack`` does. TrustError for what no unpacking could do."""
         members = []
         for entry in entries:
             if not is_whiteout(entry.path):
                 members.append(entry)
-                continue
-            target = whiteout_target(entry.path)
-            if target is not None:
+            elif (target := whiteout_target(entry.path)) is not None:
                 path, opaque = target
-                (self.clear if opaque or not path else self.remove)(path)
+                (self.clear if opaque else self.remove)(path)
+        self.unpack(members)
+
+    def unpack(self, members: Iterable[Entry]) -> None:
+        """Add the members of an archive as if it were unpacked here.
+
+        A member below a symlink of the same archive goes where the link points, inside the tree; a symlink or file that
+        was there before gives way to a directory, as in an overlay file system. TrustError for a member below a file
+        of the archive, endless symlinks, or a hard link to nothing.
+        """
         fresh: set[str] = set()
         for entry in members:
             self._apply(entry, fresh)
