@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hullkit.cache import host_errors
+from hullkit.errors import HostError
 from hullkit.machine.control import printable
 
 #: lines shown when something went wrong; after a symptom (a panic's long trace) no more than AFTER_SYMPTOM of them
@@ -33,8 +34,10 @@ class ConsoleLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with host_errors(f"console log {path}"):
+        try:
             self._file = path.open("wb", buffering=0)
+        except OSError as error:
+            raise HostError(f"console log {path}: {error.strerror}") from error
         self._written = 0
         self._line = bytearray()
         self._lines: deque[bytes] = deque(maxlen=TAIL_LINES)

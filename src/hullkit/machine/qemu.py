@@ -68,7 +68,7 @@ def find_qemu(context: Context, options: MachineOptions) -> Program:
     """The QEMU for ``options.arch``: the user's own, the host's, or (as a rule) the tools tree's with its firmware."""
     wiring = WIRINGS[options.arch]
     if options.qemu is not None:
-        found = shutil.which(options.qemu)
+        found = shutil.which(str(options.qemu))
         if found is None:
             raise NotFound(f"--qemu {options.qemu}: there is no such program")
         return Program(HostTool((found,), id=found))

@@ -50,6 +50,7 @@ class Session:
     _channel: Channel = field(init=False)
     _selector: selectors.BaseSelector = field(init=False)
     _open: int = 2
+    _broken: bool = False
 
     def __post_init__(self) -> None:
         self._channel = Channel(self.machine.control)
@@ -134,8 +135,9 @@ class Session:
     def broken(self) -> bool:
         """Whether the machine is beyond talking to: QEMU gone, or a kernel that says it dies (``failure`` says so)."""
         ended = self.machine.ended()
-        if self.log.symptom is None and not ended:
-            return False
+        if self._broken or (self.log.symptom is None and not ended):
+            return self._broken
+        self._broken = True
         self._drain(0 if ended else _LAST_WORDS)
         self._fail(*(self.log.symptom or self._how_it_ended()))
         return True
