@@ -5,13 +5,17 @@ package main
 import (
 	"os"
 
+	"hullkit/guest/init/internal/modules"
 	"hullkit/guest/init/internal/system"
 )
 
 func main() {
-	if os.Getpid() != 1 {
-		os.Stderr.WriteString("hullkit's init is the first process of a system; it does nothing else\n")
-		os.Exit(1)
+	if os.Getpid() == 1 {
+		system.Run()
 	}
-	system.Run()
+	if name, ok := modules.Request(os.Args); ok {
+		os.Exit(system.LoadModule(name))
+	}
+	os.Stderr.WriteString("hullkit's init is the first process of a system; it does nothing else\n")
+	os.Exit(1)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"hullkit/guest/init/internal/console"
@@ -13,38 +14,65 @@ import (
 	"hullkit/guest/init/internal/supervise"
 )
 
-// Run runs the built-in checks and the system's own, one after another; each has a deadline of its own.
+// test is one check that has not been run: who is to blame, and what to find out.
+type test struct {
+	name, culprit string
+	run           func() error
+}
+
+// parallel checks at a time: each may start a program.
+const parallel = 4
+
+// Run runs the built-in checks and the system's own, a few at a time; each has a deadline of its own.
 func Run(system *hull.System, onboot, services []supervise.Status) []report.Check {
-	results := []report.Check{}
-	add := func(name, culprit string, err error) {
-		check := report.Check{Name: name, OK: err == nil}
-		if err != nil {
-			check.Culprit, check.Message = culprit, console.Clean(err.Error(), 500)
-		}
-		results = append(results, check)
+	tests := builtin(system, onboot, services)
+	for _, check := range system.Checks {
+		tests = append(tests, custom(check, services))
 	}
+	results := make([]report.Check, len(tests))
+	slots := make(chan struct{}, parallel)
+	var group sync.WaitGroup
+	for i, each := range tests {
+		slots <- struct{}{}
+		group.Go(func() {
+			results[i] = each.result()
+			<-slots
+		})
+	}
+	group.Wait()
+	return results
+}
+
+func (t test) result() report.Check {
+	if err := t.run(); err != nil {
+		return report.Check{Name: t.name, Culprit: t.culprit, Message: console.Clean(err.Error(), 500)}
+	}
+	return report.Check{Name: t.name, OK: true}
+}
+
+// builtin lists what every system must hold.
+func builtin(system *hull.System, onboot, services []supervise.Status) []test {
+	var tests []test
+	add := func(name, culprit string, run func() error) { tests = append(tests, test{name, culprit, run}) }
 	for _, status := range onboot {
-		add(status.Container.Name+" succeeded", status.Container.Name, succeeded(status))
+		add(status.Container.Name+" succeeded", status.Container.Name, func() error { return succeeded(status) })
 	}
 	for _, status := range services {
-		add(status.Container.Name+" runs", status.Container.Name, runs(status))
+		add(status.Container.Name+" runs", status.Container.Name, func() error { return runs(status) })
 	}
 	if system.Expect.Address {
-		add("an interface has an address", addressCulprit(system), hasAddress())
+		add("an interface has an address", addressCulprit(system), hasAddress)
 	}
-	add("the root cannot be written", "root", refusesWrites("/", []string{"/", "/etc", "/usr"}))
+	directories := []string{"/", "/etc", "/usr"}
+	add("the root cannot be written", "root", func() error { return refusesWrites("/", directories) })
 	for _, status := range services {
 		if status.Container.Readonly && status.Instance != nil {
-			root := fmt.Sprintf("/proc/%d/root", status.Instance.PID())
-			add(status.Container.Name+" cannot write its root", status.Container.Name,
-				refusesWrites(root, []string{"/", "/etc", "/usr"}))
+			add(status.Container.Name+" cannot write its root", status.Container.Name, func() error {
+				return refusesWrites(fmt.Sprintf("/proc/%d/root", status.Instance.PID()), directories)
+			})
 		}
 	}
-	for _, check := range system.Checks {
-		culprit, err := custom(check, services)
-		add(check.Name, culprit, err)
-	}
-	return results
+	return tests
 }
 
 func succeeded(status supervise.Status) error {
@@ -89,27 +117,39 @@ func hasAddress() error {
 	return errors.New("no interface but loopback has an IPv4 address")
 }
 
-func custom(check hull.Check, services []supervise.Status) (culprit string, err error) {
+func custom(check hull.Check, services []supervise.Status) test {
 	timeout := check.Timeout.Duration()
 	if check.HTTP != nil {
-		return portCulprit(check, services), checkHTTP(check.HTTP, time.Now().Add(timeout))
+		server := listening(check.HTTP.Port, services)
+		if server == nil {
+			return test{check.Name, check.Name, func() error { return checkHTTP(check.HTTP, time.Now().Add(timeout)) }}
+		}
+		return test{check.Name, server.Container.Name, func() error {
+			if server.Instance == nil {
+				return fmt.Errorf("%s does not run", server.Container.Name)
+			}
+			return checkHTTP(check.HTTP, time.Now().Add(timeout))
+		}}
 	}
 	for _, status := range services {
 		if status.Container.Name == check.Exec.Container {
-			return status.Container.Name, checkExec(check.Exec, status.Instance, timeout)
+			return test{check.Name, status.Container.Name, func() error {
+				return checkExec(check.Exec, status.Instance, timeout)
+			}}
 		}
 	}
-	return check.Name, fmt.Errorf("there is no service %s", check.Exec.Container)
+	// before the services have started, there is none to ask
+	return test{check.Name, check.Exec.Container, func() error { return errors.New("it has not been started yet") }}
 }
 
-// portCulprit names the service that promises to listen on the port, if one does.
-func portCulprit(check hull.Check, services []supervise.Status) string {
-	for _, status := range services {
-		if ready := status.Container.Ready; ready != nil && ready.TCP == check.HTTP.Port {
-			return status.Container.Name
+// listening finds the service that promises to listen on a port; nil if none does.
+func listening(port int, services []supervise.Status) *supervise.Status {
+	for i := range services {
+		if ready := services[i].Container.Ready; ready != nil && ready.TCP == port {
+			return &services[i]
 		}
 	}
-	return check.Name
+	return nil
 }
 
 func checkExec(check *hull.ExecCheck, instance supervise.Instance, timeout time.Duration) error {

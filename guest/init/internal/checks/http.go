@@ -19,17 +19,20 @@ const (
 	maxHead      = 64 << 10
 	maxBody      = 4 << 20
 	refusedDelay = 200 * time.Millisecond
+	// how long a port may refuse: a service without a condition to be ready may still be starting
+	maxRefused = 5 * time.Second
 )
 
-// checkHTTP asks once, over HTTP/1.0; while nobody listens it tries again until the deadline.
+// checkHTTP asks once, over HTTP/1.0; while nobody listens it tries again for a while.
 func checkHTTP(check *hull.HTTPCheck, deadline time.Time) error {
+	patience := time.Now().Add(maxRefused)
 	for {
 		connection, err := sys.DialLocal(check.Port, deadline)
 		if err == nil {
 			defer connection.Close()
 			return request(connection, check)
 		}
-		if !errors.Is(err, syscall.ECONNREFUSED) || time.Now().Add(refusedDelay).After(deadline) {
+		if !errors.Is(err, syscall.ECONNREFUSED) || time.Now().After(patience) || time.Now().After(deadline) {
 			return fmt.Errorf("port %d: %w", check.Port, err)
 		}
 		time.Sleep(refusedDelay)

@@ -51,7 +51,11 @@ func (i *instance) Exec(timeout time.Duration, command []string) (proc.Exit, str
 	return i.direct.reaper.Run(timeout, append([]string{i.direct.program, "exec", i.container.ID}, command...)...)
 }
 
+// Signal sends a signal; one that would be lost on the process kills it instead.
 func (i *instance) Signal(signal hull.Signal) error {
+	if wouldIgnore(i.process.PID, int(signal)) {
+		return i.Kill()
+	}
 	return i.process.Signal(syscall.Signal(signal))
 }
 

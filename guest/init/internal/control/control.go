@@ -20,7 +20,7 @@ const PortName = "org.hullkit.control"
 const (
 	maxQueue   = 512
 	maxCommand = 4096
-	retryDelay = 200 * time.Millisecond
+	retryDelay = 500 * time.Millisecond
 )
 
 // Channel is the guest's end. It works, to no effect, without a port.

@@ -122,13 +122,36 @@ func insert(path, parameters string) error {
 	return err
 }
 
+// Find returns the modules that a name stands for: a module's own name, or an alias (modprobe(8)).
+func (l *Loader) Find(name string) ([]string, error) {
+	if l.Has(name) {
+		return []string{name}, nil
+	}
+	aliases, err := l.aliases()
+	return Matching(aliases, []string{name}), err
+}
+
+// Request is what the kernel starts as its modprobe: PROGRAM -q -- NAME (kernel/module/kmod.c). It tells whether
+// arguments are such a call.
+func Request(arguments []string) (name string, ok bool) {
+	if len(arguments) == 4 && arguments[1] == "-q" && arguments[2] == "--" {
+		return arguments[3], true
+	}
+	return "", false
+}
+
+func (l *Loader) aliases() (string, error) {
+	text, err := os.ReadFile(filepath.Join(l.directory, "modules.alias"))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return string(text), err
+}
+
 // Coldplug loads the modules for all devices that are there (their modalias files below sysfs), and again for devices
 // that those modules brought, until there are none. It returns the names of the modules asked for.
 func (l *Loader) Coldplug(sysfs string) ([]string, error) {
-	aliases, err := os.ReadFile(filepath.Join(l.directory, "modules.alias"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+	aliases, err := l.aliases()
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +164,7 @@ func (l *Loader) Coldplug(sysfs string) ([]string, error) {
 			return loaded, errors.Join(failed...)
 		}
 		var wanted []string
-		for _, module := range Matching(string(aliases), devices) {
+		for _, module := range Matching(aliases, devices) {
 			if l.Has(module) && !slices.Contains(loaded, module) {
 				wanted = append(wanted, module)
 			}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"hullkit/guest/init/internal/hull"
 )
@@ -76,23 +77,39 @@ func NewReaper() *Reaper {
 	return reaper
 }
 
-// reap takes all exits that are there: several deaths may have made one signal.
-func (r *Reaper) reap() {
+// reap takes all exits that are there (several deaths may have made one signal) and tells whether no child is left.
+func (r *Reaper) reap() (alone bool) {
 	for {
-		r.mutex.Lock()
-		var status syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-		if err == syscall.EINTR {
-			r.mutex.Unlock()
-			continue
+		pid, err := r.reapOne()
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return err == syscall.ECHILD
+		case pid == 0:
+			return false
 		}
-		if err != nil || pid <= 0 {
-			r.mutex.Unlock()
-			return
-		}
-		r.ended(pid, status)
-		r.mutex.Unlock()
 	}
+}
+
+func (r *Reaper) reapOne() (int, error) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	var status syscall.WaitStatus
+	pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+	if err == nil && pid > 0 {
+		r.ended(pid, status)
+	}
+	return pid, err
+}
+
+// WaitAlone waits until no child is left: for PID 1, no other process. It tells whether that came in time.
+func (r *Reaper) WaitAlone(timeout time.Duration) bool {
+	for deadline := time.Now().Add(timeout); !r.reap(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *Reaper) ended(pid int, status syscall.WaitStatus) {

@@ -90,19 +90,3 @@ func (g *Group) dependents(of *service) []*service {
 	}
 	return found
 }
-
-// RunOnce runs containers one after another, each to its end; stop (may be nil) ends the one that runs and skips the
-// rest. A failure does not stop the others.
-func RunOnce(runtime Runtime, containers []*hull.Container, notify func(Status), stop <-chan struct{}) []Status {
-	all := make([]Status, len(containers))
-	for i, container := range containers {
-		track := newTracker(container, notify)
-		select {
-		case <-stop:
-		default:
-			runToEnd(runtime, track, stop)
-		}
-		all[i] = track.get()
-	}
-	return all
-}

@@ -1,6 +1,47 @@
 package supervise
 
-import "time"
+import (
+	"time"
+
+	"hullkit/guest/init/internal/hull"
+)
+
+// Sequence runs containers one after another, each to its end.
+type Sequence struct {
+	runtime  Runtime
+	trackers []*tracker
+}
+
+// NewSequence makes a sequence; notify is told of every change.
+func NewSequence(runtime Runtime, containers []*hull.Container, notify func(Status)) *Sequence {
+	sequence := &Sequence{runtime: runtime}
+	for _, container := range containers {
+		sequence.trackers = append(sequence.trackers, newTracker(container, notify))
+	}
+	return sequence
+}
+
+// Run runs all; a failure does not hold up the others. Closing stop (may be nil) ends the one that runs and skips the
+// rest.
+func (s *Sequence) Run(stop <-chan struct{}) {
+	for _, track := range s.trackers {
+		select {
+		case <-stop:
+			return
+		default:
+			runToEnd(s.runtime, track, stop)
+		}
+	}
+}
+
+// Statuses of all containers, in order.
+func (s *Sequence) Statuses() []Status {
+	all := make([]Status, len(s.trackers))
+	for i, track := range s.trackers {
+		all[i] = track.get()
+	}
+	return all
+}
 
 // runToEnd runs one container and waits for its end.
 func runToEnd(runtime Runtime, track *tracker, stop <-chan struct{}) {

@@ -71,11 +71,11 @@ func (s *service) run() {
 	if !s.waitForDependencies() {
 		return
 	}
-	for again := true; again; {
-		delay := time.Duration(0)
-		if delay, again = s.runOnce(); again {
-			again = s.sleep(delay)
-		}
+	s.set(func(status *Status) { status.State = Starting })
+	delay, again := s.runOnce()
+	for again && s.sleep(delay) {
+		s.set(func(status *Status) { status.Restarts++; status.State = Starting })
+		delay, again = s.runOnce()
 	}
 	s.runtime.Release(s.container())
 }
@@ -109,7 +109,6 @@ func (s *service) sleep(delay time.Duration) bool {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		s.set(func(status *Status) { status.Restarts++ })
 		return true
 	case <-s.stop:
 		s.stopped()
@@ -120,12 +119,11 @@ func (s *service) sleep(delay time.Duration) bool {
 // runOnce runs the container until it ends, and tells when to start it again.
 func (s *service) runOnce() (delay time.Duration, again bool) {
 	started := time.Now()
-	s.set(func(status *Status) { status.State, status.Message = Starting, "" })
 	instance, err := s.runtime.Start(s.container())
 	if err != nil {
-		return s.ended(time.Since(started), "it could not be started: "+err.Error(), true)
+		return s.ended(time.Since(started), nil, "it could not be started: "+err.Error())
 	}
-	s.set(func(status *Status) { status.State, status.Instance = Running, instance })
+	s.set(func(status *Status) { status.State, status.Message, status.Instance = Running, "", instance })
 	context, cancel := context.WithCancel(context.Background())
 	ready := make(chan error, 1)
 	go func() { ready <- waitReady(context, instance, s.container().Ready) }()
@@ -135,7 +133,8 @@ func (s *service) runOnce() (delay time.Duration, again bool) {
 		case err := <-ready:
 			s.becameReady(err)
 		case <-instance.Done():
-			return s.exited(instance, time.Since(started))
+			exit := instance.Exit()
+			return s.ended(time.Since(started), &exit, "it "+exit.String())
 		case <-s.stop:
 			cancel()
 			s.end(instance)
@@ -159,31 +158,32 @@ func (s *service) becameReady(err error) {
 	s.settle()
 }
 
-// exited handles a run that ended by itself.
-func (s *service) exited(instance Instance, ran time.Duration) (time.Duration, bool) {
-	exit := instance.Exit()
+// ended decides what comes after a run that ended by itself; exit is nil when it could not even start, what says it in
+// words.
+func (s *service) ended(ran time.Duration, exit *Exit, what string) (time.Duration, bool) {
+	failed := exit == nil || !exit.OK()
+	delay, again := s.backoff.next(ran, failed)
+	wasReady := !s.get().ReadyAt.IsZero()
+	state := Exited
+	switch {
+	case again:
+		what = fmt.Sprintf("%s; starting again in %v", what, delay)
+	case s.backoff.exhausted():
+		state, what = Failed, fmt.Sprintf("%s, %d times in a row; given up", what, s.backoff.exits)
+	case failed || !wasReady:
+		state = Failed
+	}
 	s.set(func(status *Status) {
-		status.State, status.Exit, status.Instance, status.Message = Exited, &exit, nil, "it "+exit.String()
-		if !status.ReadyAt.IsZero() {
+		status.State, status.Message, status.Instance = state, what, nil
+		if exit != nil {
+			status.Exit = exit
+		}
+		if wasReady {
 			status.ExitsSinceReady++
 		}
 	})
-	return s.ended(ran, "it "+exit.String(), !exit.OK())
-}
-
-// ended decides what comes after a run; what says how it ended.
-func (s *service) ended(ran time.Duration, what string, failed bool) (time.Duration, bool) {
-	delay, again := s.backoff.next(ran, failed)
-	switch {
-	case again:
-		s.set(func(status *Status) {
-			status.State = Exited
-			status.Message = fmt.Sprintf("%s; starting again in %v", what, delay)
-		})
-	case s.backoff.exhausted():
-		s.fail(fmt.Sprintf("%s, %d times in a row; given up", what, s.backoff.exits))
-	case failed || s.get().ReadyAt.IsZero():
-		s.fail(what)
+	if state == Failed {
+		s.settle()
 	}
 	return delay, again
 }

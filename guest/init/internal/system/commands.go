@@ -67,14 +67,14 @@ func (s *System) check() {
 	s.channel.Send(control.Report{Event: "report", Report: s.report()})
 }
 
-// statuses of onboot containers and services.
+// statuses of onboot containers and services; none before the root is there.
 func (s *System) statuses() (onboot, services []supervise.Status) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.group != nil {
-		services = s.group.Statuses()
+	if s.group == nil {
+		return nil, nil
 	}
-	return s.onboot, services
+	return s.onboot.Statuses(), s.group.Statuses()
 }
 
 func (s *System) report() report.Report {
@@ -94,7 +94,7 @@ func (s *System) report() report.Report {
 		result.Stages = append(result.Stages, report.Stage{Name: each.name, Seconds: each.seconds})
 	}
 	s.mutex.Unlock()
-	if s.hull == nil || s.runtime == nil {
+	if s.booting() {
 		return result
 	}
 	result.Name, result.Runtime = s.hull.Name, s.runtime.Version()
@@ -105,4 +105,11 @@ func (s *System) report() report.Report {
 	}
 	result.Checks = checks.Run(s.hull, onboot, services)
 	return result
+}
+
+// booting tells whether there are no containers to speak of yet.
+func (s *System) booting() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.group == nil
 }

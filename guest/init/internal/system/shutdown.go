@@ -21,18 +21,16 @@ const (
 func (s *System) finish(how action) {
 	word := map[action]string{powerOff: "power off", restart: "restart"}[how]
 	s.console.Say("%s", word)
-	s.mutex.Lock()
 	close(s.stopping)
-	group := s.group
-	s.mutex.Unlock()
-	if group != nil {
-		group.Stop()
+	if <-s.onbootDone {
+		s.group.Stop()
 	}
-	supervise.RunOnce(s.runtime, s.hull.Onshutdown, s.changed, nil)
-	killRest()
-	s.channel.Flush(lastFlush)
+	supervise.NewSequence(s.runtime, s.hull.Onshutdown, s.changed).Run(nil)
+	s.killRest()
 	unmountAll()
 	syscall.Sync()
+	s.channel.Flush(lastFlush)
+	s.console.Flush(lastFlush)
 	s.end(how)
 }
 
@@ -49,23 +47,14 @@ func (s *System) end(how action) {
 }
 
 // killRest ends every process but this one: first it asks, then it does not.
-func killRest() {
-	syscall.Kill(-1, syscall.SIGTERM)
-	if waitForNobody(lastTermination) {
-		return
-	}
-	syscall.Kill(-1, syscall.SIGKILL)
-	waitForNobody(lastTermination)
-}
-
-// waitForNobody tells whether all other processes have ended in time; kill(-1, 0) finds none then (kill(2)).
-func waitForNobody(timeout time.Duration) bool {
-	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if syscall.Kill(-1, 0) == syscall.ESRCH {
-			return true
+func (s *System) killRest() {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		if s.reaper.WaitAlone(0) {
+			return
 		}
+		syscall.Kill(-1, signal)
+		s.reaper.WaitAlone(lastTermination)
 	}
-	return false
 }
 
 // unmountAll unmounts what can be, the latest first; what is busy becomes read-only, so that it is clean on disk.
@@ -94,6 +83,7 @@ func (s *System) fatal(err error) {
 		"hullkit: the system cannot start; power off",
 		"",
 	)
+	s.console.Flush(lastFlush)
 	s.channel.Send(control.Fatal{Event: "fatal", Message: message})
 	if s.channel.Open() {
 		s.channel.Flush(lastFlush)

@@ -3,7 +3,6 @@ package system
 
 import (
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -14,10 +13,8 @@ import (
 	"hullkit/guest/init/internal/container"
 	"hullkit/guest/init/internal/control"
 	"hullkit/guest/init/internal/hull"
-	"hullkit/guest/init/internal/modules"
 	"hullkit/guest/init/internal/proc"
 	"hullkit/guest/init/internal/supervise"
-	"hullkit/guest/init/internal/sys"
 )
 
 // Version of init, for the report.
@@ -35,11 +32,11 @@ type System struct {
 
 	hull    *hull.System
 	runtime *container.Direct
+	onboot  *supervise.Sequence
 	group   *supervise.Group
 
 	mutex  sync.Mutex
 	stages []stage
-	onboot []supervise.Status
 	failed bool
 	up     bool
 
@@ -47,6 +44,8 @@ type System struct {
 	shutdown chan action
 	// stopping is closed when the shutdown begins
 	stopping chan struct{}
+	// onbootDone gets a value when the onboot containers have ended: whether services run now
+	onbootDone chan bool
 }
 
 type stage struct {
@@ -58,8 +57,8 @@ type stage struct {
 func Run() {
 	// a supervisor that sleeps most of the time needs little
 	runtime.GOMAXPROCS(min(runtime.NumCPU(), 4))
-	debug.SetGCPercent(50)
-	s := &System{shutdown: make(chan action, 8), stopping: make(chan struct{})}
+	debug.SetGCPercent(20)
+	s := &System{shutdown: make(chan action, 8), stopping: make(chan struct{}), onbootDone: make(chan bool, 1)}
 	s.channel = control.New(s.command)
 	early := boot.EarlyMounts()
 	s.console = console.New(boot.OpenConsole(), false)
@@ -103,8 +102,15 @@ func (s *System) boot() (err error) {
 	s.stage("modules")
 	s.trouble("kernel modules", s.loadModules())
 	s.channel.Open()
-	s.runtime, err = container.NewDirect(s.reaper, s.containerLine)
-	return err
+	if s.runtime, err = container.NewDirect(s.reaper, s.containerLine); err != nil {
+		return err
+	}
+	onboot := supervise.NewSequence(s.runtime, s.hull.Onboot, s.changed)
+	group := supervise.NewGroup(s.runtime, s.hull.Services, s.changed)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.onboot, s.group = onboot, group
+	return nil
 }
 
 // trouble shows what went wrong without ending the boot.
@@ -112,19 +118,6 @@ func (s *System) trouble(what string, err error) {
 	if err != nil {
 		s.console.Say("%s: %v", what, err)
 	}
-}
-
-func (s *System) loadModules() error {
-	loader, err := modules.Open(filepath.Join("/lib/modules", sys.Uname()), s.options.CommandLine)
-	if err != nil {
-		return err
-	}
-	if err := loader.LoadAll(s.hull.Modules); err != nil {
-		s.console.Say("kernel modules: %v", err)
-	}
-	loaded, err := loader.Coldplug("/sys")
-	s.console.Debug("kernel modules for devices: %v", loaded)
-	return err
 }
 
 // watchPort waits for a control port that appears late (its driver may be a module, its name comes from the host).
@@ -154,34 +147,31 @@ func (s *System) stage(name string) {
 // runContainers runs what is to run, until the shutdown begins.
 func (s *System) runContainers() {
 	s.stage("onboot")
-	statuses := supervise.RunOnce(s.runtime, s.hull.Onboot, s.changed, s.stopping)
-	s.mutex.Lock()
-	s.onboot = statuses
-	group := supervise.NewGroup(s.runtime, s.hull.Services, s.changed)
-	stopping := false
-	select {
-	case <-s.stopping:
-		stopping = true
-	default:
-		s.group = group
-	}
-	s.mutex.Unlock()
-	if stopping {
+	s.onboot.Run(s.stopping)
+	if s.isStopping() {
+		s.onbootDone <- false
 		return
 	}
 	s.stage("services")
-	group.Start()
-	group.Wait()
-	s.settled()
+	s.group.Start()
+	s.onbootDone <- true
+	s.group.Wait()
+	if !s.isStopping() {
+		s.settled()
+	}
+}
+
+func (s *System) isStopping() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
 }
 
 // settled is called once nothing is awaited any more.
 func (s *System) settled() {
-	select {
-	case <-s.stopping:
-		return
-	default:
-	}
 	s.mutex.Lock()
 	s.up = !s.failed
 	up := s.up
@@ -190,8 +180,9 @@ func (s *System) settled() {
 		s.stage("up")
 		s.channel.Send(control.Up{Event: "up", Uptime: s.clock.uptime()})
 	}
-	debug.FreeOSMemory()
 	s.console.Print(s.summary(up)...)
+	// booting took more memory than watching does
+	debug.FreeOSMemory()
 }
 
 // changed is told of every change of a container.
