@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -144,7 +145,50 @@ def test_memory_of_a_bomb(context: Context, store: Store) -> None:
     assert int(ended.stdout) < 40, "MiB"
 
 
-def test_a_full_disk(context: Context, store: Store) -> None:
+def test_a_damaged_cache(context: Context, store: Store) -> None:
+    layer = store.add_layer([file("f", b"x" * 5000)])
+    blob = store.blob(layer.descriptor.digest)
+    os.truncate(blob, 1000)
+    with pytest.raises(TrustError, match=f"remove {blob}"):
+        layer_tar(context, store, layer)
+
+
+FULL = """
+import os, sys
+from pathlib import Path
+from hullkit.cache import Cache
+from hullkit.context import Context
+from hullkit.errors import HostError
+from hullkit.oci.image import Layer
+from hullkit.oci.layers import layer_tar
+from hullkit.oci.store import Store
+import zstandard
+context = Context(Cache(Path(sys.argv[1])))
+store = Store(context.cache)
+blob = store.add_blob(zstandard.ZstdCompressor().compress(bytes(60 << 20)))
+layer = Layer(blob, "sha256:" + "0" * 64)
+for work in (lambda: store.add_blob(os.urandom(40 << 20)), lambda: layer_tar(context, store, layer)):
+    try:
+        work()
+    except HostError as error:
+        print(error)
+print(sorted(str(path.relative_to(sys.argv[1])) for path in Path(sys.argv[1]).rglob("*") if path.is_file()
+             and path.parent.name != "locks"))
+"""
+
+
+def test_a_disk_that_fills_up(tmp_path: Path) -> None:
+    space = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
+    mount = f"mount -t tmpfs -o size=30m none {tmp_path}"
+    if subprocess.run([*space, mount], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    command = [*space, f'{mount}; exec "$0" -c "$1" {tmp_path}/cache', sys.executable, FULL]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert len(lines) == 3 and all("no space left on the disk" in line for line in lines[:2])
+    assert "oci-layout" in lines[2] and lines[2].count("oci/blobs") == 1 and lines[2].count(",") == 1
+
+
+def test_a_disk_that_would_fill_up(context: Context, store: Store) -> None:
     layer = layer_of(store, tar_of([file("f", os.urandom(70 << 20))]), "zstd")
     with pytest.raises(HostError, match="fill the disk"):
         layer_tar(context, store, layer, LayerLimits(free=1 << 62))

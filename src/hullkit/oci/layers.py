@@ -28,6 +28,8 @@ def layer_tar(context: Context, store: Store, layer: Layer, limits: LayerLimits 
     """
     blob = store.blob(layer.descriptor.digest)
     what = f"layer {layer.descriptor.digest}"
+    if blob.stat().st_size != layer.descriptor.size:
+        raise TrustError(f"{what}: the file in the cache has not its size", hint=f"remove {blob} and run it again")
     if not is_compressed(blob):
         if layer.diff_id != layer.descriptor.digest:
             raise TrustError(f"{what}: it is not compressed, and its image calls its content {layer.diff_id}")
