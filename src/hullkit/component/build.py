@@ -30,6 +30,8 @@ KERNEL_LABEL = "org.hullkit.kernel.version"
 PROFILE_LABEL = "org.hullkit.kernel.profile"
 #: created, in the image's config: the same bytes whenever it is built
 EPOCH = "1970-01-01T00:00:00Z"
+#: where programs are looked for unless the recipe or the system sets an environment
+PATH = "PATH=/usr/sbin:/usr/bin"
 
 
 def build_image(
@@ -191,7 +193,7 @@ def _version(recipe: Recipe, packages: Sequence[Package], below: Sequence[Image]
 
 def _config(context: Context, recipe: Recipe, labels: Mapping[str, str]) -> dict[str, Any]:
     """The OCI image configuration (image-spec, config.md), so that other engines can run the image too."""
-    run: dict[str, Any] = {"Labels": dict(sorted(labels.items()))}
+    run: dict[str, Any] = {"Env": [PATH], "Labels": dict(sorted(labels.items()))}
     config = recipe.spec.config
     if config is not None:
         if config.command:
