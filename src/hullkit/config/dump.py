@@ -65,7 +65,8 @@ def _dumper() -> Any:
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in value else None if isinstance(resolve(value), str) else '"'
+        ordinary = all(line.isprintable() for line in value.split("\n"))
+        style = '"' if not ordinary or not isinstance(resolve(value), str) else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
