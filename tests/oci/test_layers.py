@@ -29,7 +29,7 @@ ENTRIES = [
     Entry("d/h", EntryType.HARDLINK, 0o4755, target="d/f"),
     Entry("s", EntryType.SYMLINK, 0o777, target="/nowhere"),
     Entry("n", EntryType.CHAR, 0o666, rdev=(1, 3)),
-    Entry("caf\udce9", EntryType.FIFO, 0o600, xattrs=(("user.x", b"\xff\x00"),)),
+    Entry("ros\udce9", EntryType.FIFO, 0o600, xattrs=(("user.x", b"\xff\x00"),)),
     file("d/.wh.gone"),
 ]
 

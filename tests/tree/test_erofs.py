@@ -63,7 +63,7 @@ def test_everything_survives(context: Context, tmp_path: Path) -> None:
         *(devices if root else []),
         Entry("pipe", T.FIFO, 0o604),
         Entry("link", T.SYMLINK, 0o777, target="/somewhere/../else"),
-        file("caf\udce9", b"latin1"),
+        file("ros\udce9", b"latin1"),
         file("日本/" + "n" * 200, b"long"),
         Entry("capable", T.FILE, 0o755, content=Bytes(b"p"), xattrs=(("security.capability", CAPABILITY),)),
         Entry("user", T.FILE, 0o644, content=Bytes(b"u"), xattrs=(("user.comment", b"a\0b"),)),
@@ -80,7 +80,7 @@ def test_everything_survives(context: Context, tmp_path: Path) -> None:
     assert (out / "big").read_bytes() == source.read_bytes()[11:1_000_011]
     assert os.readlink(out / "link") == "/somewhere/../else"
     assert (out / ".wh.not-a-whiteout").read_bytes() == b"kept"
-    assert (out / "caf\udce9").read_bytes() == b"latin1"
+    assert (out / "ros\udce9").read_bytes() == b"latin1"
     assert os.getxattr(out / "user", "user.comment") == b"a\0b"
     assert stat.S_ISFIFO(os.stat(out / "pipe").st_mode)
     if root:
