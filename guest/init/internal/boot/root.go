@@ -42,7 +42,7 @@ func PackedRoot(system *hull.System, options Options) error {
 			return err
 		}
 	}
-	if err := container.MountLayers(system.Root.Layers, newRoot, writable); err != nil {
+	if err := container.MountLayers(system.Root, newRoot, writable); err != nil {
 		return err
 	}
 	freeInitramfs()

@@ -60,7 +60,7 @@ func builtin(system *hull.System, onboot, services []supervise.Status) []test {
 	for _, status := range services {
 		add(status.Container.Name+" runs", status.Container.Name, func() error { return runs(status) })
 	}
-	if system.Expect.Address {
+	if system.ExpectAddress {
 		add("an interface has an address", addressCulprit(system), hasAddress)
 	}
 	directories := []string{"/", "/etc", "/usr"}
@@ -118,7 +118,7 @@ func hasAddress() error {
 }
 
 func custom(check hull.Check, services []supervise.Status) test {
-	timeout := check.Timeout.Duration()
+	timeout := check.Timeout
 	if check.HTTP != nil {
 		server := listening(check.HTTP.Port, services)
 		if server == nil {

@@ -1,14 +1,15 @@
 package container
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
+	"hullkit/guest/init/internal/json"
 	"hullkit/guest/init/internal/sys"
 )
 
@@ -17,28 +18,28 @@ const cgroupRoot = "/sys/fs/cgroup"
 
 // RuntimeConfig is LinuxKit's runtime.json: what to prepare around a container, in the root namespaces.
 type RuntimeConfig struct {
-	Cgroups    []string    `json:"cgroups"`
-	Mounts     []Mount     `json:"mounts"`
-	Mkdir      []string    `json:"mkdir"`
-	Interfaces []Interface `json:"interfaces"`
+	Cgroups    []string
+	Mounts     []Mount
+	Mkdir      []string
+	Interfaces []Interface
 	// BindNS maps a kind of namespace to a path that keeps it
-	BindNS map[string]string `json:"bindNS"`
+	BindNS map[string]string
 }
 
 // Mount is a mount as in the OCI runtime specification.
 type Mount struct {
-	Destination string   `json:"destination"`
-	Type        string   `json:"type"`
-	Source      string   `json:"source"`
-	Options     []string `json:"options"`
+	Destination string
+	Type        string
+	Source      string
+	Options     []string
 }
 
 // Interface is a network interface for the container: an existing one that is moved in, or one that is made.
 type Interface struct {
-	Name         string `json:"name"`
-	Add          string `json:"add"`
-	Peer         string `json:"peer"`
-	CreateInRoot bool   `json:"createInRoot"`
+	Name         string
+	Add          string
+	Peer         string
+	CreateInRoot bool
 }
 
 // kind of the interface to make; "" for one that exists.
@@ -49,40 +50,58 @@ func (i Interface) kind() string {
 	return i.Add
 }
 
-func (i Interface) validate() error {
-	switch {
-	case i.Name == "":
-		return errors.New("runtime.json: an interface needs a name")
-	case i.kind() == "veth" && i.Peer == "":
-		return fmt.Errorf("runtime.json: the veth interface %s needs a peer", i.Name)
-	case i.kind() != "veth" && i.Peer != "":
-		return fmt.Errorf("runtime.json: a %s interface has no peer", i.kind())
-	}
-	return nil
-}
-
-// namespaceFiles maps LinuxKit's names to those in /proc/PID/ns.
-var namespaceFiles = map[string]string{
-	"cgroup": "cgroup", "ipc": "ipc", "mnt": "mnt", "net": "net", "pid": "pid", "user": "user", "uts": "uts",
-}
+// namespaces that bindNS can name; their files in /proc/PID/ns have the same names.
+var namespaces = []string{"cgroup", "ipc", "mnt", "net", "pid", "user", "uts"}
 
 // ParseRuntimeConfig reads runtime.json.
 func ParseRuntimeConfig(data []byte) (*RuntimeConfig, error) {
-	config := &RuntimeConfig{}
-	if err := json.Unmarshal(data, config); err != nil {
+	document, top, err := json.Open(data)
+	if err != nil {
 		return nil, fmt.Errorf("runtime.json: %w", err)
 	}
-	for _, each := range config.Interfaces {
-		if err := each.validate(); err != nil {
-			return nil, err
+	config := &RuntimeConfig{
+		Cgroups: top.Get("cgroups").Texts(),
+		Mkdir:   top.Get("mkdir").Texts(),
+		BindNS:  map[string]string{},
+	}
+	for _, each := range top.Get("mounts").Items() {
+		config.Mounts = append(config.Mounts, Mount{
+			each.Get("destination").Text(), each.Get("type").Text(), each.Get("source").Text(), each.Get("options").Texts(),
+		})
+	}
+	for _, each := range top.Get("interfaces").Items() {
+		config.Interfaces = append(config.Interfaces, parseInterface(each))
+	}
+	for kind, path := range top.Get("bindNS").Members() {
+		if !slices.Contains(namespaces, kind) {
+			path.Fail("there is no such namespace")
+		}
+		if path.Text() != "" {
+			config.BindNS[kind] = path.Text()
 		}
 	}
-	for kind, path := range config.BindNS {
-		if namespaceFiles[kind] == "" && path != "" {
-			return nil, fmt.Errorf("runtime.json: there is no %q namespace", kind)
-		}
+	if document.Err != nil {
+		return nil, fmt.Errorf("runtime.json: %w", document.Err)
 	}
 	return config, nil
+}
+
+func parseInterface(field json.Field) Interface {
+	parsed := Interface{
+		Name:         field.Get("name").Text(),
+		Add:          field.Get("add").Text(),
+		Peer:         field.Get("peer").Text(),
+		CreateInRoot: field.Get("createInRoot").Bool(),
+	}
+	switch kind := parsed.kind(); {
+	case parsed.Name == "":
+		field.Fail("an interface needs a name")
+	case kind == "veth" && parsed.Peer == "":
+		field.Fail("a veth interface needs a peer")
+	case kind != "veth" && parsed.Peer != "":
+		field.Fail("a %s interface has no peer", kind)
+	}
+	return parsed
 }
 
 func readRuntimeConfig(bundle string) (*RuntimeConfig, error) {
@@ -127,10 +146,7 @@ func (c *RuntimeConfig) enter(pid int) error {
 		}
 	}
 	for kind, path := range c.BindNS {
-		if path == "" {
-			continue
-		}
-		if err := keepNamespace(fmt.Sprintf("/proc/%d/ns/%s", pid, namespaceFiles[kind]), path); err != nil {
+		if err := keepNamespace(fmt.Sprintf("/proc/%d/ns/%s", pid, kind), path); err != nil {
 			return err
 		}
 	}
@@ -167,20 +183,26 @@ func keepNamespace(namespace, path string) error {
 
 // cgroupOf finds the directory of a container's cgroup: the path in its config.json, else that of its first process.
 func cgroupOf(bundle string, pid int) string {
-	var spec struct {
-		Linux struct {
-			CgroupsPath string `json:"cgroupsPath"`
-		} `json:"linux"`
-	}
 	data, err := os.ReadFile(filepath.Join(bundle, "config.json"))
-	if err == nil && json.Unmarshal(data, &spec) == nil && spec.Linux.CgroupsPath != "" {
-		return filepath.Join(cgroupRoot, spec.Linux.CgroupsPath)
+	if err == nil {
+		if path := specifiedCgroup(data); path != "" {
+			return filepath.Join(cgroupRoot, path)
+		}
 	}
 	data, err = os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil {
 		return ""
 	}
 	return processCgroup(string(data))
+}
+
+// specifiedCgroup reads the path of the cgroup in config.json (OCI runtime specification, config-linux.md).
+func specifiedCgroup(config []byte) string {
+	_, top, err := json.Open(config)
+	if err != nil {
+		return ""
+	}
+	return top.Get("linux").Get("cgroupsPath").Text()
 }
 
 // processCgroup reads /proc/PID/cgroup (cgroups(7)); the root cgroup is nobody's own.

@@ -52,11 +52,11 @@ func (i *instance) Exec(timeout time.Duration, command []string) (proc.Exit, str
 }
 
 // Signal sends a signal; one that would be lost on the process kills it instead.
-func (i *instance) Signal(signal hull.Signal) error {
+func (i *instance) Signal(signal syscall.Signal) error {
 	if wouldIgnore(i.process.PID, int(signal)) {
 		return i.Kill()
 	}
-	return i.process.Signal(syscall.Signal(signal))
+	return i.process.Signal(signal)
 }
 
 // Kill kills every process of the container; one that shares the process namespace of init has only its cgroup in common.
@@ -119,7 +119,7 @@ func outOfMemory(cgroup string) bool {
 func (i *instance) Ready(ctx context.Context, condition *hull.Ready) error {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		deadline = time.Now().Add(condition.Timeout.Duration())
+		deadline = time.Now().Add(condition.Timeout)
 	}
 	switch {
 	case condition.TCP != 0:

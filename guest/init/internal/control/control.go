@@ -4,7 +4,6 @@ package control
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"hullkit/guest/init/internal/json"
 )
 
 // PortName is the name that the host gives the port.
@@ -43,12 +44,9 @@ func New(handle func(command string)) *Channel {
 	return channel
 }
 
-// Send queues an event: a struct that encodes to a JSON object.
-func (c *Channel) Send(event any) {
-	line, err := json.Marshal(event)
-	if err != nil {
-		return
-	}
+// Send queues an event.
+func (c *Channel) Send(event json.Object) {
+	line := json.Encode(event)
 	c.mutex.Lock()
 	if len(c.queue) == maxQueue {
 		c.queue = c.queue[1:]
@@ -157,13 +155,11 @@ func (c *Channel) read(port *os.File) {
 }
 
 func parse(line []byte) string {
-	var message struct {
-		Command string `json:"command"`
-	}
-	if json.Unmarshal(line, &message) != nil {
+	_, message, err := json.Open(line)
+	if err != nil {
 		return ""
 	}
-	return message.Command
+	return message.Get("command").Text()
 }
 
 // Flush waits until the host has got everything, at most as long as timeout.

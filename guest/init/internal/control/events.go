@@ -1,53 +1,59 @@
 package control
 
+import (
+	"hullkit/guest/init/internal/json"
+	"hullkit/guest/init/internal/supervise"
+)
+
 // Stage tells that a stage of the boot begins. Uptime, here and below, is in seconds since the kernel started.
-type Stage struct {
-	Event  string  `json:"event"`
-	Name   string  `json:"name"`
-	Uptime float64 `json:"uptime"`
+func Stage(name string, uptime float64) json.Object {
+	return json.Object{"event", "stage", "name", name, "uptime", uptime}
 }
 
 // Container tells that a container changed its state.
-type Container struct {
-	Event    string  `json:"event"`
-	Name     string  `json:"name"`
-	Kind     string  `json:"kind"`
-	State    string  `json:"state"`
-	Exit     *int    `json:"exit,omitempty"`
-	Signal   *int    `json:"signal,omitempty"`
-	Restarts int     `json:"restarts"`
-	Uptime   float64 `json:"uptime"`
-	Message  string  `json:"message,omitempty"`
+func Container(status supervise.Status, uptime float64) json.Object {
+	event := json.Object{
+		"event", "container",
+		"name", status.Container.Name,
+		"kind", status.Container.Kind,
+		"state", string(status.State),
+		"restarts", status.Restarts,
+		"uptime", uptime,
+	}
+	code, signal := status.ExitFields()
+	if code != nil {
+		event = append(event, "exit", code)
+	}
+	if signal != nil {
+		event = append(event, "signal", signal)
+	}
+	if status.Message != "" {
+		event = append(event, "message", status.Message)
+	}
+	return event
 }
 
 // Log is one of the last lines of a container that failed.
-type Log struct {
-	Event string `json:"event"`
-	Name  string `json:"name"`
-	Line  string `json:"line"`
+func Log(name, line string) json.Object {
+	return json.Object{"event", "log", "name", name, "line", line}
 }
 
 // Up tells that every service is ready.
-type Up struct {
-	Event  string  `json:"event"`
-	Uptime float64 `json:"uptime"`
+func Up(uptime float64) json.Object {
+	return json.Object{"event", "up", "uptime", uptime}
 }
 
 // Failed tells that up cannot be reached any more.
-type Failed struct {
-	Event   string `json:"event"`
-	Culprit string `json:"culprit"`
-	Message string `json:"message"`
+func Failed(culprit, message string) json.Object {
+	return json.Object{"event", "failed", "culprit", culprit, "message", message}
 }
 
 // Report answers the command check.
-type Report struct {
-	Event  string `json:"event"`
-	Report any    `json:"report"`
+func Report(report json.Object) json.Object {
+	return json.Object{"event", "report", "report", report}
 }
 
 // Fatal tells that init cannot go on.
-type Fatal struct {
-	Event   string `json:"event"`
-	Message string `json:"message"`
+func Fatal(message string) json.Object {
+	return json.Object{"event", "fatal", "message", message}
 }

@@ -2,11 +2,10 @@
 package hull
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -23,28 +22,26 @@ const (
 
 // System is the whole document.
 type System struct {
-	Version  int      `json:"version"`
-	Name     string   `json:"name"`
-	Layout   string   `json:"layout"`
-	Hostname string   `json:"hostname"`
-	Modules  []string `json:"modules"`
-	Layers   []Layer  `json:"layers"`
-	Root     struct {
-		Layers []string `json:"layers"`
-	} `json:"root"`
-	Onboot     []*Container `json:"onboot"`
-	Onshutdown []*Container `json:"onshutdown"`
-	Services   []*Container `json:"services"`
-	Checks     []Check      `json:"checks"`
-	Expect     struct {
-		Address bool `json:"address"`
-	} `json:"expect"`
+	Version  int
+	Name     string
+	Layout   string
+	Hostname string
+	Modules  []string
+	Layers   []Layer
+	// Root lists the layers of the root file system, top first
+	Root       []string
+	Onboot     []*Container
+	Onshutdown []*Container
+	Services   []*Container
+	Checks     []Check
+	// ExpectAddress: an interface must get an address
+	ExpectAddress bool
 }
 
 // Layer is an erofs image; File is relative to the root of the initramfs.
 type Layer struct {
-	ID   string `json:"id"`
-	File string `json:"file"`
+	ID   string
+	File string
 }
 
 // Kinds of containers, as the control channel names them.
@@ -54,22 +51,22 @@ const (
 	Service    = "service"
 )
 
-// Container is one container; Kind and ID are not part of the document.
+// Container is one container.
 type Container struct {
-	Kind string `json:"-"`
+	Kind string
 	// ID is unique among all containers that can run at one time: the name of the bundle's directory
-	ID       string   `json:"-"`
-	Name     string   `json:"name"`
-	Bundle   string   `json:"bundle"`
-	Layers   []string `json:"layers"`
-	Writable bool     `json:"writable"`
-	Readonly bool     `json:"readonly"`
-	Restart  Restart  `json:"restart"`
-	After    []string `json:"after"`
-	Requires []string `json:"requires"`
-	Ready    *Ready   `json:"ready"`
-	Stop     Stop     `json:"stop"`
-	Logs     Logs     `json:"logs"`
+	ID       string
+	Name     string
+	Bundle   string
+	Layers   []string
+	Writable bool
+	Readonly bool
+	Restart  Restart
+	After    []string
+	Requires []string
+	Ready    *Ready
+	Stop     Stop
+	Logs     Logs
 }
 
 // Restart policies.
@@ -81,73 +78,54 @@ const (
 
 // Restart is what happens when a service exits; Limit 0 means that it is never given up.
 type Restart struct {
-	Policy string  `json:"policy"`
-	Delay  Seconds `json:"delay"`
-	Limit  int     `json:"limit"`
+	Policy string
+	Delay  time.Duration
+	Limit  int
 }
 
 // Ready is when a service counts as ready: exactly one of TCP, File, Exec and Address.
 type Ready struct {
-	TCP     int      `json:"tcp"`
-	File    string   `json:"file"`
-	Exec    []string `json:"exec"`
-	Address string   `json:"address"`
-	Timeout Seconds  `json:"timeout"`
+	TCP     int
+	File    string
+	Exec    []string
+	Address string
+	Timeout time.Duration
 }
 
 // Stop is how a container is stopped.
 type Stop struct {
-	Signal  Signal  `json:"signal"`
-	Timeout Seconds `json:"timeout"`
+	Signal  syscall.Signal
+	Timeout time.Duration
 }
 
 // Logs is what becomes of a container's output.
 type Logs struct {
-	Size    int64 `json:"size"`
-	Console bool  `json:"console"`
+	Size    int64
+	Console bool
 }
 
 // Check is one thing to prove: exactly one of HTTP and Exec.
 type Check struct {
-	Name    string     `json:"name"`
-	HTTP    *HTTPCheck `json:"http"`
-	Exec    *ExecCheck `json:"exec"`
-	Timeout Seconds    `json:"timeout"`
+	Name    string
+	HTTP    *HTTPCheck
+	Exec    *ExecCheck
+	Timeout time.Duration
 }
 
 // HTTPCheck is a request that must be answered.
 type HTTPCheck struct {
-	Port     int    `json:"port"`
-	Path     string `json:"path"`
-	Status   int    `json:"status"`
-	Contains string `json:"contains"`
+	Port     int
+	Path     string
+	Status   int
+	Contains string
 }
 
 // ExecCheck is a command that must exit as expected in a container.
 type ExecCheck struct {
-	Container string   `json:"container"`
-	Command   []string `json:"command"`
-	Exit      int      `json:"exit"`
-	Contains  string   `json:"contains"`
-}
-
-// Seconds is a length of time, written as a number of seconds.
-type Seconds time.Duration
-
-// Duration returns it as Go's type.
-func (s Seconds) Duration() time.Duration { return time.Duration(s) }
-
-// UnmarshalJSON reads a number that is not negative and at most a year.
-func (s *Seconds) UnmarshalJSON(data []byte) error {
-	var number float64
-	if err := json.Unmarshal(data, &number); err != nil {
-		return errors.New("not a number of seconds")
-	}
-	if !(number >= 0 && number <= 366*86400) {
-		return fmt.Errorf("%v seconds", number)
-	}
-	*s = Seconds(number * float64(time.Second))
-	return nil
+	Container string
+	Command   []string
+	Exit      int
+	Contains  string
 }
 
 // Load reads and validates the document.
@@ -165,22 +143,6 @@ func Load(path string) (*System, error) {
 		return nil, errors.New("larger than 8 MiB")
 	}
 	return Parse(data)
-}
-
-// Parse reads and validates the document.
-func Parse(data []byte) (*System, error) {
-	system := &System{}
-	if err := json.Unmarshal(data, system); err != nil {
-		return nil, err
-	}
-	if system.Version != Version {
-		return nil, fmt.Errorf("version %d; this init understands %d", system.Version, Version)
-	}
-	system.complete()
-	if err := system.validate(); err != nil {
-		return nil, err
-	}
-	return system, nil
 }
 
 // Containers lists all of them, in the order in which they run.

@@ -1,15 +1,11 @@
 package hull
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
 	"syscall"
 )
-
-// Signal is written by name, with or without SIG, or as a number.
-type Signal syscall.Signal
 
 // The numbers are the same on every architecture that hullkit serves (include/uapi/asm-generic/signal.h).
 var signals = map[string]syscall.Signal{
@@ -25,10 +21,10 @@ const (
 )
 
 // ParseSignal reads SIGTERM, TERM, 15, SIGRTMIN+3 or SIGRTMAX-1.
-func ParseSignal(text string) (Signal, error) {
+func ParseSignal(text string) (syscall.Signal, error) {
 	name := strings.TrimPrefix(strings.ToUpper(text), "SIG")
 	if known, ok := signals[name]; ok {
-		return Signal(known), nil
+		return known, nil
 	}
 	base, rest := 0, name
 	if after, ok := strings.CutPrefix(name, "RTMIN"); ok {
@@ -46,23 +42,7 @@ func ParseSignal(text string) (Signal, error) {
 	if number += base; number < 1 || number > lastSignal {
 		return 0, fmt.Errorf("%q is not a signal", text)
 	}
-	return Signal(number), nil
-}
-
-// UnmarshalJSON reads a name or a number.
-func (s *Signal) UnmarshalJSON(data []byte) error {
-	var text string
-	if len(data) > 0 && data[0] != '"' {
-		text = string(data)
-	} else if err := json.Unmarshal(data, &text); err != nil {
-		return err
-	}
-	parsed, err := ParseSignal(text)
-	if err != nil {
-		return err
-	}
-	*s = parsed
-	return nil
+	return syscall.Signal(number), nil
 }
 
 // SignalName writes a signal as people do.

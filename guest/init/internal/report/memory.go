@@ -10,16 +10,16 @@ import (
 
 // Memory of the system, in bytes.
 type Memory struct {
-	Total     int64 `json:"total"`
-	Available int64 `json:"available"`
+	Total     int64
+	Available int64
 	// Kernel is what the kernel uses for itself: slab, stacks, page tables and per-CPU data
-	Kernel int64 `json:"kernel"`
+	Kernel int64
 	// Tmpfs is what lies in tmpfs: the initramfs with its store too
-	Tmpfs int64 `json:"tmpfs"`
+	Tmpfs int64
 	// PageCache is what is cached of files elsewhere, and can be given up
-	PageCache int64 `json:"page_cache"`
+	PageCache int64
 	// Anonymous is what processes have allocated
-	Anonymous int64 `json:"anonymous"`
+	Anonymous int64
 }
 
 // ParseMemory reads /proc/meminfo (proc_meminfo(5)).

@@ -12,46 +12,46 @@ const Version = 1
 
 // Report is the answer to check.
 type Report struct {
-	Version    int         `json:"version"`
-	Name       string      `json:"name"`
-	Kernel     string      `json:"kernel"`
-	Init       string      `json:"init"`
-	Runtime    string      `json:"runtime"`
-	Up         bool        `json:"up"`
-	Stages     []Stage     `json:"stages"`
-	Containers []Container `json:"containers"`
-	Memory     Memory      `json:"memory"`
-	Addresses  []string    `json:"addresses"`
-	Checks     []Check     `json:"checks"`
+	Version    int
+	Name       string
+	Kernel     string
+	Init       string
+	Runtime    string
+	Up         bool
+	Stages     []Stage
+	Containers []Container
+	Memory     Memory
+	Addresses  []string
+	Checks     []Check
 }
 
 // Stage of the boot; Seconds is when it began, since the kernel started.
 type Stage struct {
-	Name    string  `json:"name"`
-	Seconds float64 `json:"seconds"`
+	Name    string
+	Seconds float64
 }
 
 // Container at the time of the report; memory is that of its cgroup in bytes, null when it has none.
 type Container struct {
-	Name            string   `json:"name"`
-	Kind            string   `json:"kind"`
-	State           string   `json:"state"`
-	Exit            *int     `json:"exit"`
-	Signal          *int     `json:"signal"`
-	Restarts        int      `json:"restarts"`
-	ReadySeconds    *float64 `json:"ready_seconds"`
-	Memory          *int64   `json:"memory"`
-	MemoryAnonymous *int64   `json:"memory_anonymous"`
-	MemoryFile      *int64   `json:"memory_file"`
-	Message         string   `json:"message"`
+	Name            string
+	Kind            string
+	State           string
+	Exit            *int
+	Signal          *int
+	Restarts        int
+	ReadySeconds    *float64
+	Memory          *int64
+	MemoryAnonymous *int64
+	MemoryFile      *int64
+	Message         string
 }
 
 // Check is the result of one check; Culprit is who is to blame when it is not OK.
 type Check struct {
-	Name    string `json:"name"`
-	Culprit string `json:"culprit"`
-	OK      bool   `json:"ok"`
-	Message string `json:"message"`
+	Name    string
+	Culprit string
+	OK      bool
+	Message string
 }
 
 // Describe makes the report's entry of a container; seconds turns a time into seconds since the kernel started.

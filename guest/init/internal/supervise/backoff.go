@@ -31,7 +31,7 @@ func (b *backoff) next(ran time.Duration, failed bool) (delay time.Duration, aga
 	if b.policy.Limit > 0 && b.exits >= b.policy.Limit {
 		return 0, false
 	}
-	delay = b.policy.Delay.Duration()
+	delay = b.policy.Delay
 	for i := 1; i < b.exits && delay < maxDelay; i++ {
 		delay *= 2
 	}

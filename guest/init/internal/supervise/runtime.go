@@ -3,6 +3,7 @@ package supervise
 
 import (
 	"context"
+	"syscall"
 	"time"
 
 	"hullkit/guest/init/internal/hull"
@@ -26,7 +27,7 @@ type Instance interface {
 	// Exit is valid after Done.
 	Exit() Exit
 	// Signal sends a signal to the container's first process.
-	Signal(signal hull.Signal) error
+	Signal(signal syscall.Signal) error
 	// Kill ends all of it at once.
 	Kill() error
 	// Ready asks once whether the condition holds.

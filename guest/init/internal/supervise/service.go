@@ -146,7 +146,7 @@ func (s *service) runOnce() (delay time.Duration, again bool) {
 func (s *service) becameReady(err error) {
 	if err != nil {
 		// it is left alone: it may be of use, and somebody may want to look at it
-		s.fail(fmt.Sprintf("it was not ready within %v: %v", s.container().Ready.Timeout.Duration(), err))
+		s.fail(fmt.Sprintf("it was not ready within %v: %v", s.container().Ready.Timeout, err))
 		return
 	}
 	s.set(func(status *Status) {
@@ -200,7 +200,7 @@ func (s *service) end(instance Instance) {
 // stopInstance asks an instance to end and kills it when it does not. It returns after its end, or gives up.
 func stopInstance(instance Instance, stop hull.Stop) {
 	instance.Signal(stop.Signal)
-	if waitDone(instance, stop.Timeout.Duration()) {
+	if waitDone(instance, stop.Timeout) {
 		return
 	}
 	instance.Kill()
@@ -230,7 +230,7 @@ func waitReady(parent context.Context, instance Instance, condition *hull.Ready)
 			return parent.Err()
 		}
 	}
-	limited, cancel := context.WithTimeout(parent, condition.Timeout.Duration())
+	limited, cancel := context.WithTimeout(parent, condition.Timeout)
 	defer cancel()
 	for poll := firstPoll; ; poll = min(poll*2, maxPoll) {
 		err := instance.Ready(limited, condition)

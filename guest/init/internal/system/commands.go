@@ -64,7 +64,7 @@ func (s *System) command(name string) {
 func (s *System) check() {
 	s.checking.Lock()
 	defer s.checking.Unlock()
-	s.channel.Send(control.Report{Event: "report", Report: s.report()})
+	s.channel.Send(control.Report(s.report().JSON()))
 }
 
 // statuses of onboot containers and services; none before the root is there.

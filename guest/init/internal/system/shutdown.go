@@ -84,7 +84,7 @@ func (s *System) fatal(err error) {
 		"",
 	)
 	s.console.Flush(lastFlush)
-	s.channel.Send(control.Fatal{Event: "fatal", Message: message})
+	s.channel.Send(control.Fatal(message))
 	if s.channel.Open() {
 		s.channel.Flush(lastFlush)
 	} else {

@@ -141,7 +141,7 @@ func (s *System) stage(name string) {
 	s.stages = append(s.stages, stage{name, uptime})
 	s.mutex.Unlock()
 	s.console.Debug("%s (%.2f s)", name, uptime)
-	s.channel.Send(control.Stage{Event: "stage", Name: name, Uptime: uptime})
+	s.channel.Send(control.Stage(name, uptime))
 }
 
 // runContainers runs what is to run, until the shutdown begins.
@@ -178,7 +178,7 @@ func (s *System) settled() {
 	s.mutex.Unlock()
 	if up {
 		s.stage("up")
-		s.channel.Send(control.Up{Event: "up", Uptime: s.clock.uptime()})
+		s.channel.Send(control.Up(s.clock.uptime()))
 	}
 	s.console.Print(s.summary(up)...)
 	// booting took more memory than watching does
@@ -187,17 +187,7 @@ func (s *System) settled() {
 
 // changed is told of every change of a container.
 func (s *System) changed(status supervise.Status) {
-	event := control.Container{
-		Event:    "container",
-		Name:     status.Container.Name,
-		Kind:     status.Container.Kind,
-		State:    string(status.State),
-		Restarts: status.Restarts,
-		Uptime:   s.clock.uptime(),
-		Message:  status.Message,
-	}
-	event.Exit, event.Signal = status.ExitFields()
-	s.channel.Send(event)
+	s.channel.Send(control.Container(status, s.clock.uptime()))
 	s.console.Debug("%s: %s %s", status.Container.Name, status.State, status.Message)
 	switch {
 	case status.State == supervise.Failed:
@@ -213,7 +203,7 @@ func (s *System) containerFailed(status supervise.Status) {
 	for _, line := range s.runtime.Tail(status.Container) {
 		line = console.Clean(line, 300)
 		lines = append(lines, "  | "+line)
-		s.channel.Send(control.Log{Event: "log", Name: name, Line: line})
+		s.channel.Send(control.Log(name, line))
 	}
 	s.console.Print(lines...)
 	s.mutex.Lock()
@@ -221,7 +211,7 @@ func (s *System) containerFailed(status supervise.Status) {
 	s.failed = true
 	s.mutex.Unlock()
 	if booting {
-		s.channel.Send(control.Failed{Event: "failed", Culprit: name, Message: status.Message})
+		s.channel.Send(control.Failed(name, status.Message))
 	}
 }
 

@@ -1,0 +1,63 @@
+package report
+
+import "hullkit/guest/init/internal/json"
+
+// JSON writes the report as docs/guest.md has it.
+func (r Report) JSON() json.Object {
+	return json.Object{
+		"version", r.Version,
+		"name", r.Name,
+		"kernel", r.Kernel,
+		"init", r.Init,
+		"runtime", r.Runtime,
+		"up", r.Up,
+		"stages", list(r.Stages, Stage.json),
+		"containers", list(r.Containers, Container.json),
+		"memory", r.Memory.json(),
+		"addresses", r.Addresses,
+		"checks", list(r.Checks, Check.json),
+	}
+}
+
+func list[T any](items []T, write func(T) json.Object) []any {
+	written := make([]any, len(items))
+	for i, item := range items {
+		written[i] = write(item)
+	}
+	return written
+}
+
+func (s Stage) json() json.Object {
+	return json.Object{"name", s.Name, "seconds", s.Seconds}
+}
+
+func (c Container) json() json.Object {
+	return json.Object{
+		"name", c.Name,
+		"kind", c.Kind,
+		"state", c.State,
+		"exit", c.Exit,
+		"signal", c.Signal,
+		"restarts", c.Restarts,
+		"ready_seconds", c.ReadySeconds,
+		"memory", c.Memory,
+		"memory_anonymous", c.MemoryAnonymous,
+		"memory_file", c.MemoryFile,
+		"message", c.Message,
+	}
+}
+
+func (m Memory) json() json.Object {
+	return json.Object{
+		"total", m.Total,
+		"available", m.Available,
+		"kernel", m.Kernel,
+		"tmpfs", m.Tmpfs,
+		"page_cache", m.PageCache,
+		"anonymous", m.Anonymous,
+	}
+}
+
+func (c Check) json() json.Object {
+	return json.Object{"name", c.Name, "culprit", c.Culprit, "ok", c.OK, "message", c.Message}
+}
