@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping
-from urllib.parse import unquote_to_bytes
 
 #: pax records: keyword -> value, both as bytes
 Records = Mapping[bytes, bytes]
@@ -86,6 +85,8 @@ def xattrs(records: Records) -> tuple[tuple[str, bytes], ...]:
     found: dict[str, bytes] = {}
     for key, value in records.items():
         if key.startswith(_LIBARCHIVE):
+            from urllib.parse import unquote_to_bytes
+
             name = unquote_to_bytes(key[len(_LIBARCHIVE) :])
             _check(name)
             try:
