@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import Hullkit
 from tests.support.user import CHECKOUT, User
-
-
-@pytest.fixture(scope="session")
-def checkout() -> Path:
-    return CHECKOUT
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +25,27 @@ def user() -> Iterator[User]:
 @pytest.fixture(scope="session")
 def warm_cache(user: User) -> Path:
     """A cache for tests that need real packages but no empty cache; kept between runs, owned by ``user``."""
-    default = f"/var/tmp/hullkit-test-cache-{user.uid}"
-    path = Path(os.environ.get("HULLKIT_TEST_CACHE") or default)
+    path = Path(os.environ.get("HULLKIT_TEST_CACHE") or f"/var/tmp/hullkit-test-cache-{user.uid}")
     path.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        os.chown(path, user.uid, user.uid)
+    user.own(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def hullkit(user: User, warm_cache: Path) -> Hullkit:
+    """The command of this checkout's files, in a copy that belongs to ``user``, on the warm cache."""
+    copy = user.directory("checkout")
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"],
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
+    ).stdout
+    for name in files.decode().split("\0"):
+        if name and (CHECKOUT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / name, copy / name)
+    user.own(copy)
+    ready = Hullkit(user, warm_cache, copy)
+    ready.ok("version")
+    return ready

@@ -18,13 +18,8 @@ FORMATS = "kernel+initrd,tar,oci"
 EXAMPLES = sorted(path.name for path in (CHECKOUT / "examples").glob("*.yml"))
 
 
-@pytest.fixture(scope="module")
-def hullkit(user: User, warm_cache: Path) -> Hullkit:
-    return Hullkit(user, warm_cache)
-
-
 def build(hullkit: Hullkit, directory: Path, example: str, *words: str, **options: object) -> dict[str, str]:
-    arguments = ["build", "--format", FORMATS, "--dir", directory, *words, CHECKOUT / "examples" / example]
+    arguments = ["build", "--format", FORMATS, "--dir", directory, *words, hullkit.checkout / "examples" / example]
     hullkit.ok(*arguments, **options)  # type: ignore[arg-type]
     return digests(directory)
 
@@ -33,7 +28,7 @@ def build(hullkit: Hullkit, directory: Path, example: str, *words: str, **option
 def test_same_bytes_whatever_the_surroundings(hullkit: Hullkit, user: User, example: str) -> None:
     """Another directory, umask, time zone, locale, number of cores, and a cache that starts with nothing built."""
     first = build(hullkit, user.directory("first"), example, env={"TZ": "UTC", "LC_ALL": "C"})
-    other = Hullkit(user, user.directory("other cache"))
+    other = Hullkit(user, user.directory("other cache"), hullkit.checkout)
     for kept in ("debian", "tools"):  # downloads may stay; everything made from them is made again
         (other.cache / kept).symlink_to(hullkit.cache / kept)
     second = build(
@@ -51,7 +46,7 @@ def test_same_bytes_whatever_the_surroundings(hullkit: Hullkit, user: User, exam
 def test_offline_and_locked_gives_the_same_again(hullkit: Hullkit, user: User, example: str) -> None:
     home = user.directory("locked")
     lock = home / "the.lock"
-    hullkit.ok("lock", "--lock-file", lock, CHECKOUT / "examples" / example)
+    hullkit.ok("lock", "--lock-file", lock, hullkit.checkout / "examples" / example)
     first = build(hullkit, user.directory("online"), example, "--locked", "--lock-file", str(lock))
     done = user.run(
         [
@@ -67,7 +62,7 @@ def test_offline_and_locked_gives_the_same_again(hullkit: Hullkit, user: User, e
                 FORMATS,
                 "--dir",
                 user.directory("offline"),
-                CHECKOUT / "examples" / example,
+                hullkit.checkout / "examples" / example,
             ),
         ],
         env=hullkit.environment(),
@@ -79,11 +74,11 @@ def test_offline_and_locked_gives_the_same_again(hullkit: Hullkit, user: User, e
 def test_killed_ten_times_then_right(hullkit: Hullkit, user: User) -> None:
     wanted = build(hullkit, user.directory("unharmed"), "web.yml")
     cache, out = user.directory("killed cache"), user.directory("killed out")
-    victim = Hullkit(user, cache)
+    victim = Hullkit(user, cache, hullkit.checkout)
     (cache / "debian").symlink_to(hullkit.cache / "debian")
     (cache / "tools").symlink_to(hullkit.cache / "tools")
     chance = random.Random(20170418)
-    words = victim.argv("build", "--format", FORMATS, "--dir", out, CHECKOUT / "examples/web.yml")
+    words = victim.argv("build", "--format", FORMATS, "--dir", out, hullkit.checkout / "examples/web.yml")
     for _ in range(10):
         process = user.start(words, env=victim.environment(), stdout=-3, stderr=-3)
         time.sleep(chance.uniform(0.1, 4.0))
@@ -96,12 +91,14 @@ def test_killed_ten_times_then_right(hullkit: Hullkit, user: User) -> None:
 def test_two_builds_at_once(hullkit: Hullkit, user: User) -> None:
     wanted = build(hullkit, user.directory("alone"), "tiny.yml")
     cache = user.directory("shared cache")
-    both = Hullkit(user, cache)
+    both = Hullkit(user, cache, hullkit.checkout)
     (cache / "debian").symlink_to(hullkit.cache / "debian")
     (cache / "tools").symlink_to(hullkit.cache / "tools")
     started = [
         user.start(
-            both.argv("build", "--format", FORMATS, "--dir", user.directory(name), CHECKOUT / "examples/tiny.yml"),
+            both.argv(
+                "build", "--format", FORMATS, "--dir", user.directory(name), hullkit.checkout / "examples/tiny.yml"
+            ),
             env=both.environment(),
             stdout=-3,
             stderr=-3,
@@ -122,7 +119,17 @@ def test_a_full_disk_is_one_clear_error(hullkit: Hullkit, user: User) -> None:
     build(hullkit, user.directory("fits"), "tiny.yml")
     mount = user.directory("full")
     done = user.run(
-        ["unshare", "-rm", "sh", "-c", script, "sh", mount, CHECKOUT / "hullkit", CHECKOUT / "examples/tiny.yml"],
+        [
+            "unshare",
+            "-rm",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            mount,
+            hullkit.checkout / "hullkit",
+            hullkit.checkout / "examples/tiny.yml",
+        ],
         env=hullkit.environment(),
     )
     lines = done.stderr.strip().splitlines()
@@ -132,7 +139,7 @@ def test_a_full_disk_is_one_clear_error(hullkit: Hullkit, user: User) -> None:
 
 def test_a_changed_line_is_quick_in_bytes(hullkit: Hullkit, user: User) -> None:
     """A changed line of files: makes one new image; every other one is taken from the cache."""
-    text = (CHECKOUT / "examples/web.yml").read_text()
+    text = (hullkit.checkout / "examples/web.yml").read_text()
     config = user.write(user.directory("changed") / "web.yml", text)
     hullkit.ok("build", "--dir", user.directory("before"), config)
     images = set((hullkit.cache / "steps" / "erofs").iterdir())

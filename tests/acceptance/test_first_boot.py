@@ -14,15 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.command import Hullkit, strays
-from tests.support.user import CHECKOUT, User
 
 pytestmark = [pytest.mark.net, pytest.mark.boot]
-EXAMPLES = CHECKOUT / "examples"
-
-
-@pytest.fixture(scope="module")
-def hullkit(user: User, warm_cache: Path) -> Hullkit:
-    return Hullkit(user, warm_cache)
 
 
 def containers(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -30,7 +23,7 @@ def containers(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_tiny_boots_and_all_its_checks_hold(hullkit: Hullkit) -> None:
-    code, report = hullkit.report(EXAMPLES / "tiny.yml")
+    code, report = hullkit.report(hullkit.checkout / "examples" / "tiny.yml")
     assert (code, report["ok"]) == (0, True), report
     found = containers(report)
     assert {"dhcpcd", "rngd", "sysctl"} <= set(found)
@@ -53,7 +46,9 @@ def free_port() -> int:
 def test_web_is_served_to_the_host_while_it_runs(hullkit: Hullkit) -> None:
     port = free_port()
     process = hullkit.user.start(
-        hullkit.argv("run", "--check", "--hold", "20", "--publish", f"{port}:80", EXAMPLES / "web.yml"),
+        hullkit.argv(
+            "run", "--check", "--hold", "20", "--publish", f"{port}:80", hullkit.checkout / "examples" / "web.yml"
+        ),
         env=hullkit.environment(),
         stdout=-1,
         stderr=-1,
@@ -71,10 +66,10 @@ def test_web_is_served_to_the_host_while_it_runs(hullkit: Hullkit) -> None:
     assert process.returncode == 0, out + err
 
 
-def mutated(user: User, name: str, old: str, new: str, example: str = "tiny.yml") -> Path:
-    text = (EXAMPLES / example).read_text()
+def mutated(hullkit: Hullkit, name: str, old: str, new: str, example: str = "tiny.yml") -> Path:
+    text = (hullkit.checkout / "examples" / example).read_text()
     assert old in text
-    return user.write(user.directory(name) / f"{name}.yml", text.replace(old, new))
+    return hullkit.user.write(hullkit.user.directory(name) / f"{name}.yml", text.replace(old, new))
 
 
 def blamed(report: dict[str, Any]) -> str:
@@ -84,7 +79,7 @@ def blamed(report: dict[str, Any]) -> str:
 
 def test_a_service_that_exits_is_named(hullkit: Hullkit) -> None:
     rngd = 'image: "@component:rngd"\n'
-    config = mutated(hullkit.user, "exits", rngd, rngd + '    command: ["/bin/sh", "-c", "exit 1"]\n')
+    config = mutated(hullkit, "exits", rngd, rngd + '    command: ["/bin/sh", "-c", "exit 1"]\n')
     config.write_text(config.read_text().replace("@component:rngd", "@component:busybox"))
     code, report = hullkit.report(config)
     assert code == 1
@@ -95,27 +90,27 @@ def test_a_program_that_does_nothing_is_named(hullkit: Hullkit) -> None:
     """The main program of the component is replaced by one that only ends well."""
     true = "\nfiles:\n  - path: placeholder\n    contents: x\n"
     rngd = 'image: "@component:rngd"\n'
-    config = mutated(hullkit.user, "true", rngd, rngd + '    command: ["/bin/true"]\n')
+    config = mutated(hullkit, "true", rngd, rngd + '    command: ["/bin/true"]\n')
     config.write_text(config.read_text().replace("@component:rngd", "@component:busybox") + true)
     code, report = hullkit.report(config)
     assert code == 1 and "rngd" in blamed(report)
 
 
 def test_a_wrong_http_status_is_named(hullkit: Hullkit) -> None:
-    config = mutated(hullkit.user, "status", "status: 200", "status: 204", "web.yml")
+    config = mutated(hullkit, "status", "status: 200", "status: 204", "web.yml")
     code, report = hullkit.report(config)
     assert code == 1
     assert "the page is served" in blamed(report) or "200" in blamed(report)
 
 
 def test_a_writable_root_is_named(hullkit: Hullkit) -> None:
-    config = mutated(hullkit.user, "rw", "quiet", "quiet hullkit.root=rw")
+    config = mutated(hullkit, "rw", "quiet", "quiet hullkit.root=rw")
     code, report = hullkit.report(config)
     assert code == 1 and "root" in blamed(report)
 
 
 def test_a_missing_lease_is_named(hullkit: Hullkit) -> None:
-    code, report = hullkit.report("--networking", "none", EXAMPLES / "tiny.yml")
+    code, report = hullkit.report("--networking", "none", hullkit.checkout / "examples" / "tiny.yml")
     assert code == 1
     assert "dhcpcd" in blamed(report) or "address" in blamed(report)
 
@@ -128,7 +123,11 @@ def test_the_console_is_interactive_and_the_terminal_is_restored(hullkit: Hullki
     os.chown(os.ttyname(side), hullkit.user.uid, -1) if os.geteuid() == 0 else None
     before = termios.tcgetattr(side)
     process = hullkit.user.start(
-        hullkit.argv("run", EXAMPLES / "tiny.yml"), env=hullkit.environment(), stdin=side, stdout=side, stderr=side
+        hullkit.argv("run", hullkit.checkout / "examples" / "tiny.yml"),
+        env=hullkit.environment(),
+        stdin=side,
+        stdout=side,
+        stderr=side,
     )
     seen = b""
     deadline = time.monotonic() + 150
@@ -148,5 +147,5 @@ def test_the_report_follows_its_schema(hullkit: Hullkit) -> None:
     import jsonschema
 
     schema = json.loads(hullkit.ok("schema", "--report").stdout)
-    _, report = hullkit.report(EXAMPLES / "tiny.yml")
+    _, report = hullkit.report(hullkit.checkout / "examples" / "tiny.yml")
     jsonschema.validate(report, schema)

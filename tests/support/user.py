@@ -62,12 +62,15 @@ class User:
         path = self.home / name
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir()
-        if os.geteuid() == 0:
-            os.chown(path, self.uid, self.uid)
+        self.own(path)
         return path
 
     def write(self, path: Path, text: str) -> Path:
         path.write_text(text)
-        if os.geteuid() == 0:
-            os.chown(path, self.uid, self.uid)
+        self.own(path)
         return path
+
+    def own(self, path: Path) -> None:
+        """Give a file, or a directory and all in it, to this user."""
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-hR", f"{self.uid}:{self.uid}", path], check=True)
