@@ -29,7 +29,7 @@ from hullkit.tree.entry import Bytes, Entry, EntryType, FileSlice, Owner, finger
 from hullkit.tree.erofs import erofs_id, make_erofs
 from hullkit.tree.tree import Tree
 
-_CODE = ("hullkit.tree.erofs", "hullkit.tree.tar")
+_CODE = ("hullkit.tree.erofs", "hullkit.tree.tar", "hullkit.tree.tree")
 _STORE = "hull/store"
 _OWNER = Owner(image="hullkit")
 #: hexadecimal digits of a layer's id; enough that no two layers ever share one
@@ -169,9 +169,7 @@ def _packed_layer(context: Context, tool: str, image: SystemImage, layer: Layer)
 
     def make(path: Path) -> None:
         with context.bus.step(f"pack layer {layer.diff_id[7:19]} of {image.reference}"):
-            entries = image.layer_entries(layer)
-            whiteouts = any(entry.path.rpartition("/")[2].startswith(".wh.") for entry in entries)
-            make_erofs(context, entries, path, whiteouts=whiteouts)
+            make_erofs(context, image.layer_entries(layer), path, whiteouts=True)
 
     path = cached_path(context, "erofs", identity, make, suffix=".erofs")
     return _Packed(identity, path, Owner(image=image.reference, layer=layer.diff_id))
