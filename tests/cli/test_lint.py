@@ -8,21 +8,24 @@ import sys
 from pathlib import Path
 
 
-def hullkit(*arguments: str, cwd: Path, stdin: str = "") -> tuple[int, str, str]:
+def call(*arguments: str, cwd: Path, stdin: str = "") -> tuple[int, str, str]:
     command = [sys.executable, "-m", "hullkit", *arguments]
     done = subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout, done.stderr
 
 
-def test_good_files_say_nothing(tmp_path: Path, checkout: Path) -> None:
-    examples = [str(path) for path in sorted((checkout / "examples").glob("*.yml"))]
-    assert hullkit("lint", *examples, cwd=tmp_path) == (0, "", "")
+CHECKOUT = Path(__file__).parents[2]
+
+
+def test_good_files_say_nothing(tmp_path: Path) -> None:
+    examples = [str(path) for path in sorted((CHECKOUT / "examples").glob("*.yml"))]
+    assert call("lint", *examples, cwd=tmp_path) == (0, "", "")
 
 
 def test_all_problems_with_their_places(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("bogus: 1\nservices:\n  - nmae: x\n    image: y\n")
     (tmp_path / "b.yml").write_text("init: [\n")
-    code, out, err = hullkit("lint", "a.yml", "b.yml", "none.yml", "-", cwd=tmp_path, stdin="init: x\n")
+    code, out, err = call("lint", "a.yml", "b.yml", "none.yml", "-", cwd=tmp_path, stdin="init: x\n")
     lines = out.splitlines()
     assert code == 2
     assert err == ""
@@ -37,7 +40,7 @@ def test_all_problems_with_their_places(tmp_path: Path) -> None:
 
 def test_json(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("bogus: 1\ntrust: {}\n")
-    code, out, _ = hullkit("lint", "--json", "a.yml", cwd=tmp_path)
+    code, out, _ = call("lint", "--json", "a.yml", cwd=tmp_path)
     told = json.loads(out)
     assert code == 2
     problem = told["problems"][0]
@@ -49,21 +52,21 @@ def test_json(tmp_path: Path) -> None:
 def test_merge_checks_the_files_together(tmp_path: Path) -> None:
     for name in ("a.yml", "b.yml"):
         (tmp_path / name).write_text("services: [{name: s, image: lab/x}]\n")
-    assert hullkit("lint", "a.yml", "b.yml", cwd=tmp_path)[0] == 0
-    code, out, _ = hullkit("lint", "--merge", "a.yml", "b.yml", cwd=tmp_path)
+    assert call("lint", "a.yml", "b.yml", cwd=tmp_path)[0] == 0
+    code, out, _ = call("lint", "--merge", "a.yml", "b.yml", cwd=tmp_path)
     assert code == 2
     assert out.startswith("b.yml:1:19: services[1].name: the service")
 
 
 def test_packed_systems_may_not_have_linuxkits_names(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text('layout: packed\nservices: [{name: "a/b", image: lab/x}]\n')
-    code, out, _ = hullkit("lint", "a.yml", cwd=tmp_path)
+    code, out, _ = call("lint", "a.yml", cwd=tmp_path)
     assert code == 2
     assert out.startswith('a.yml:2:19: services[0].name: "a/b" cannot be')
 
 
 def test_schema(tmp_path: Path) -> None:
-    code, out, _ = hullkit("schema", cwd=tmp_path)
+    code, out, _ = call("schema", cwd=tmp_path)
     assert code == 0
     assert json.loads(out)["properties"]["services"]["items"] == {"$ref": "#/$defs/ServiceEntry"}
-    assert "binds.add" in json.loads(hullkit("schema", "--label", cwd=tmp_path)[1])["properties"]
+    assert "binds.add" in json.loads(call("schema", "--label", cwd=tmp_path)[1])["properties"]

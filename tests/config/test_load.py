@@ -127,6 +127,8 @@ def test_package_templates_in_a_file(repository: Path) -> None:
     assert config.services[0].image == "docker.io/tplorg/labtwo:aed7b80c5873730301a9f25594984ebebb45d02d"
     with pytest.raises(ConfigError, match=r"<stdin>:1:8: @pkg:\./nope: .*/nope/build\.yml: No such file"):
         load(["-"], stdin=b'init: ["@pkg:./nope"]\n')
+    plain = load(["-"], stdin=b'files: [{path: a, contents: "@pkg: is LinuxKit"}]\n')
+    assert plain.files[0].contents == "@pkg: is LinuxKit"
 
 
 def test_changed_packages_are_dirty(repository: Path) -> None:

@@ -112,7 +112,7 @@ def test_tags() -> None:
         "e": "x",
         "f": 12,
     }
-    assert "f.yml:1:4: 'x' is not a value of the tag !!int" in refused("a: !!int x")
+    assert 'f.yml:1:4: "x" is not a value of the tag !!int' in refused("a: !!int x")
     assert "base64" in refused("a: !!binary '*'")
 
 

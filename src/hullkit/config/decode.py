@@ -149,7 +149,7 @@ def _scalar(node: Node, shape: ScalarShape, path: Path, problems: Problems) -> A
         return value
     if isinstance(value, int) and float in shape.kinds and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, float) and shape.kinds == (int,) and value.is_integer() and abs(value) < 1 << 63:
+    if isinstance(value, float) and int in shape.kinds and value.is_integer() and abs(value) < 1 << 63:
         return int(value)  # as yaml.v3 does
     return _wrong(node, wanted, path, problems)
 
@@ -220,14 +220,14 @@ def _remedy(node: Node, wanted: str) -> str | None:
             wanted, "remove the key"
         )
     if wanted == "text":
-        return f'quote it: "{node.text}"' if len(node.text) <= _LONGEST_KEY else "quote it"
+        return f"quote it: {shown(node.text)}" if len(node.text) <= _LONGEST_KEY else "quote it"
     if wanted == "true or false":
         word = node.text.lower()
         return "write true" if word in _TRUE else "write false" if word in _FALSE else None
     if wanted == "a whole number" and isinstance(node.value, str) and node.text.strip().lstrip("-").isdecimal():
         return "without quotes"
     if wanted == "a list" and isinstance(node.value, str) and len(node.text) <= _LONGEST_KEY:
-        return f'write ["{node.text}"]'
+        return f"write [{shown(node.text)}]"
     return None
 
 

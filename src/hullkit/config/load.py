@@ -97,7 +97,7 @@ def _read_file(path: str, reading: _Reading) -> None:
     if second is not None:
         reading.warnings.append(f"{second}: only the first document of a file is read")
     if b"@pkg:" in data:
-        _resolve_packages(root, directory, reading.resolve_pkg, problems)
+        _resolve_packages(root, "", directory, reading.resolve_pkg, problems)
     part = decode(root, SystemFile, problems)
     reading.found += problems.found
     if part is not None:
@@ -125,19 +125,23 @@ def _content(path: str, reading: _Reading) -> tuple[str, bytes, str]:
         raise ConfigError(f"the configuration file {path} cannot be read: {error.strerror}") from None
 
 
-def _resolve_packages(node: Node, directory: str, resolve: ResolvePackage, problems: Problems) -> None:
-    """Replace each ``@pkg:PATH`` by the package's image name, as LinuxKit does in any value."""
+def _resolve_packages(node: Node, key: str, directory: str, resolve: ResolvePackage, problems: Problems) -> None:
+    """Replace each ``@pkg:PATH`` by the package's image name, in any value, as LinuxKit does.
+
+    What is no package is a problem where an image is meant (``key``); elsewhere it stays as it is, as in LinuxKit.
+    """
     if isinstance(node, SequenceNode):
         for item in node.items:
-            _resolve_packages(item, directory, resolve, problems)
+            _resolve_packages(item, key, directory, resolve, problems)
     elif isinstance(node, MappingNode):
-        for _, value in node.pairs:
-            _resolve_packages(value, directory, resolve, problems)
+        for name, value in node.pairs:
+            _resolve_packages(value, name.text, directory, resolve, problems)
     elif isinstance(node, ScalarNode) and isinstance(node.value, str) and node.value.startswith("@pkg:"):
         try:
             node.value = resolve(node.value.removeprefix("@pkg:"), directory)
         except HullError as error:
-            problems.at(error.message, node.line, node.column, error.hint)
+            if key in ("image", "init"):
+                problems.at(error.message, node.line, node.column, error.hint)
 
 
 def parse_image_config(text: str | bytes, origin: str) -> ImageConfig:

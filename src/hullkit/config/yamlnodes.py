@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from hullkit.config.definition import shown
 from hullkit.errors import ConfigError, Position
 
 #: a file of more bytes is not a configuration
@@ -123,7 +124,7 @@ def _tagged(tag: str, text: str) -> Scalar:
     if name in _TAGGED:
         value = resolve(text)
         if not isinstance(value, _TAGGED[name]) or (name != "bool" and isinstance(value, bool)):
-            raise ValueError(f"{text!r} is not a value of the tag !!{name}")
+            raise ValueError(f"{shown(text)} is not a value of the tag !!{name}")
         return float(value) if name == "float" and value is not None else value
     if name == "binary":
         import base64
@@ -206,7 +207,9 @@ class _Composer:
                 self.report("a list or map cannot be a key", key.line, key.column)
             elif key.text in seen:
                 first = seen[key.text]
-                self.report(f'the key "{key.text}" is here twice, first on line {first.line}', key.line, key.column)
+                self.report(
+                    f"the key {shown(key.text)} is here twice, first on line {first.line}", key.line, key.column
+                )
             else:
                 seen[key.text] = key
                 if key.text == "<<" and not getattr(inner, "style", None):
