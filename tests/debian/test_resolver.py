@@ -153,5 +153,5 @@ def test_messages_tell_the_way() -> None:
 
 def test_many_packages() -> None:
     """A chain deeper than Python's stack, and a wide fan."""
-    chain = [f"p{i}; Depends: p{i + 1}" for i in range(5000)] + ["p5000"]
-    assert len(names(universe(*chain), "p0")) == 5001
+    chain = [f"p{i}; Depends: p{i + 1}" for i in range(1500)] + ["p1500"]
+    assert len(names(universe(*chain), "p0")) == 1501

@@ -21,34 +21,34 @@ def unpack(entries: Iterable[Entry], root: Path) -> None:
     the tree, links that lead out of it are dropped. Of two entries with one path the later wins; a directory wins over
     a link. Nothing is written through a link: links are made last.
     """
-    found = {entry.path: entry for entry in entries if not (entry.path + "/").startswith(_SKIPPED)}
+    found = {_checked(entry.path): entry for entry in entries if not (entry.path + "/").startswith(_SKIPPED)}
     directories = {path for path, entry in found.items() if entry.type is EntryType.DIR}
     for path in found:
         while path := posixpath.dirname(path):
             directories.add(path)
     for path in sorted(directories):
-        _inside(root, path).mkdir(mode=0o755, exist_ok=True)
+        (root / path).mkdir(mode=0o755, exist_ok=True)
     later = []
     for path, entry in sorted(found.items()):
         if path in directories:
             continue
         if entry.type is EntryType.FILE:
-            _write(_inside(root, path), entry)
+            _write(root / path, entry)
         elif entry.type in (EntryType.SYMLINK, EntryType.HARDLINK):
             later.append(entry)
     for entry in (link for link in later if link.type is EntryType.HARDLINK):
         source = found.get(entry.target)
         if source is not None and source.type is EntryType.FILE:
-            _write(_inside(root, entry.path), source)
+            _write(root / entry.path, source)
     for entry in (link for link in later if link.type is EntryType.SYMLINK):
         if target := _link_target(entry):
-            os.symlink(target, _inside(root, entry.path))
+            os.symlink(target, root / entry.path)
 
 
-def _inside(root: Path, path: str) -> Path:
+def _checked(path: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
         raise TrustError(f"the package has a file {path!r} outside its root")
-    return root / path
+    return path
 
 
 def _write(path: Path, entry: Entry) -> None:

@@ -12,6 +12,7 @@ CHUNK = 1 << 20
 #: memory for the xz dictionary; xz -9 needs 65 MiB
 _XZ_MEMORY = 256 << 20
 _ZSTD_WINDOW = 128 << 20
+_ZSTD_INPUT = 4 << 10
 #: real archives reach 50:1; kernels' and zeros' worst cases stay below
 RATIO_MAX = 400
 #: below this output the ratio does not matter
@@ -75,25 +76,28 @@ def _xz(blocks: Iterator[bytes], what: str) -> Iterator[bytes]:
 def _zstd(blocks: Iterator[bytes], what: str) -> Iterator[bytes]:
     import zstandard
 
-    class Reader:
-        """What ``stream_reader`` reads from."""
-
-        def __init__(self) -> None:
-            self.rest = b""
-
-        def read(self, size: int = -1) -> bytes:
-            if not self.rest:
-                self.rest = next(blocks, b"")
-            data, self.rest = self.rest[:size], self.rest[size:]
-            return data
-
-    decoder: Any = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    # The library gives all that an input holds at once, so the input is cut small: a block of 4 bytes may hold 128 KiB.
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    decoder: Any = None
+    out = bytearray()
     try:
-        with decoder.stream_reader(Reader(), read_size=CHUNK, read_across_frames=True) as stream:
-            while piece := stream.read(CHUNK):
-                yield piece
+        for block in blocks:
+            for start in range(0, len(block), _ZSTD_INPUT):
+                data = block[start : start + _ZSTD_INPUT]
+                while data:
+                    decoder = decoder or decompressor.decompressobj()
+                    out += decoder.decompress(data)
+                    data = b""
+                    if decoder.eof:
+                        data, decoder = decoder.unused_data, None
+                if len(out) >= CHUNK:
+                    yield bytes(out)
+                    out.clear()
     except zstandard.ZstdError as error:
         raise TrustError(f"{what}: damaged zstd data: {error}") from error
+    if decoder is not None:
+        raise TrustError(f"{what}: zstd data is cut off")
+    yield bytes(out)
 
 
 def _gzip(blocks: Iterator[bytes], what: str) -> Iterator[bytes]:
