@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from hullkit.config.decode import Problems, decode
 from hullkit.config.model import ImageConfig, SystemFile
+from hullkit.config.reference import markdown
 from hullkit.config.schema import json_schema, label_schema
 from hullkit.config.shapes import record
 from hullkit.config.yamlnodes import compose
-from tests.config.corpus import EVERYTHING
+from tests.config.corpus import CHECKOUT, EVERYTHING
 from tests.config.jsonschema import valid
 
 SCHEMA = json_schema()
@@ -104,3 +105,11 @@ def test_decoder_and_schema_agree(place: tuple[Any, ...], value: Any, change: st
     if fits != decodes(document):
         # texts in their short forms have a syntax that the schema only describes
         assert fits and isinstance(value, str), (place, value, change)
+
+
+def test_the_reference_is_up_to_date() -> None:
+    path = CHECKOUT / "docs" / "yaml.md"
+    assert path.read_text() == markdown(), "run: hullkit schema --markdown > docs/yaml.md"
+    text = path.read_text()
+    for name in ("restart", "capabilities.add", "kernelTCP", "schedule", "checks"):
+        assert f"`{name}`" in text

@@ -244,15 +244,15 @@ class ImageConfig(Definition, frozen=True, kw_only=True):
 
 
 class ImageEntry(ImageConfig, frozen=True, kw_only=True):
-    """An entry of ``onboot``, ``onshutdown``."""
+    """An entry of onboot or onshutdown: a container that is run once, to its end."""
 
     name: Annotated[str, Doc("Name of the container.")]
     image: Annotated[str, Doc("Image, or @pkg:PATH, or @component:NAME.")]
 
 
 class ServiceEntry(ImageEntry, frozen=True, kw_only=True):
-    """An entry of ``services``."""
+    """An entry of services: a container that keeps running."""
 
     after: Annotated[Strings | None, Doc("Services that must be ready before this one starts.")] = None
     requires: Annotated[Strings | None, Doc("As after; and when one fails, so does this one.")] = None
-    schedule: Annotated[str | None, Doc("When to run it, instead of at boot.")] = None
+    schedule: Annotated[str | None, Doc("When to run it, instead of at boot (not supported yet).")] = None
