@@ -23,14 +23,14 @@ def test_good_files_say_nothing(tmp_path: Path) -> None:
 
 
 def test_all_problems_with_their_places(tmp_path: Path) -> None:
-    (tmp_path / "a.yml").write_text("bogus: 1\nservices:\n  - nmae: x\n    image: y\n")
+    (tmp_path / "a.yml").write_text("bogus: 1\nservices:\n  - nmae: x\n    image: y\n")  # codespell:ignore
     (tmp_path / "b.yml").write_text("init: [\n")
     code, out, err = call("lint", "a.yml", "b.yml", "none.yml", "-", cwd=tmp_path, stdin="init: x\n")
     lines = out.splitlines()
     assert code == 2
     assert err == ""
     assert lines[0].startswith('a.yml:1:1: unknown key "bogus"')
-    assert lines[1] == 'a.yml:3:5: services[0]: unknown key "nmae" (did you mean name?)'
+    assert lines[1] == 'a.yml:3:5: services[0]: unknown key "nmae" (did you mean name?)'  # codespell:ignore
     assert lines[2] == 'a.yml:3:5: services[0]: "name" is missing'
     assert lines[3].startswith("b.yml:2:1: not valid YAML: a list [...] or map {...} that is not closed")
     assert lines[4] == "the configuration file none.yml does not exist"

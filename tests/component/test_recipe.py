@@ -34,7 +34,7 @@ def recipe(tmp_path: Path, text: str, name: str = "x") -> Path:
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
-        (HEAD + "packges: []\n", "6:1", 'unknown key "packges"'),
+        (HEAD + "packges: []\n", "6:1", 'unknown key "packges"'),  # codespell:ignore
         (HEAD + "debian:\n  packages: nginx\n", "7:13", 'write ["nginx"]'),
         (HEAD + "debian:\n  packages: [a]\n  kep: []\n", "8:3", "did you mean keep?"),
         (HEAD + "role: service\n", "6:1", "twice"),
@@ -64,7 +64,7 @@ def test_references(tmp_path: Path) -> None:
     assert load_recipe(f"@component:{tmp_path}/x", Path("/")).spec.name == "x"
     assert load_recipe("@component:nginx", tmp_path).spec.name == "nginx"
     with pytest.raises(NotFound, match="did you mean nginx"):
-        find_folder("@component:ngnix", tmp_path)
+        find_folder("@component:ngnix", tmp_path)  # codespell:ignore
     with pytest.raises(NotFound, match="no recipe"):
         find_folder("@component:./absent", tmp_path)
     with pytest.raises(NotFound):

@@ -19,7 +19,7 @@ def problems(text: str) -> list[str]:
     ("text", "message"),
     [
         ("bogus: 1\n", '<stdin>:1:1: unknown key "bogus" (known here: kernel, init,'),
-        ("servces: []\n", '<stdin>:1:1: unknown key "servces" (did you mean services?)'),
+        ("servces: []\n", '<stdin>:1:1: unknown key "servces" (did you mean services?)'),  # codespell:ignore
         (ENTRY + "    maskedpaths: []\n", 'services[0]: unknown key "maskedpaths" (did you mean maskedPaths?)'),
         (
             ENTRY + "    readonly: yes\n",
@@ -49,7 +49,7 @@ def problems(text: str) -> list[str]:
             'files[0].mode: must be text, not the number 0644 (quote it: "0644")',
         ),
         ("layout: flatt\n", '<stdin>:1:9: layout: "flatt" is not known here (write one of: flat, packed)'),
-        (ENTRY + "    restart: allways\n", '"allways" is not a restart policy; write one of: no, on-failure, always'),
+        (ENTRY + "    restart: never\n", '"never" is not a restart policy; write one of: no, on-failure, always'),
         (ENTRY + "    restart: {policy: always, delay: -1}\n", "services[0].restart.delay: -1.0 is too small"),
         (ENTRY + "    ready: {tcp: 70000}\n", "services[0].ready.tcp: 70000 is too large; the most is 65535"),
         (ENTRY + "    ready: {timeout: .inf}\n", "must be a finite number"),

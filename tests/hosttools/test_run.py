@@ -74,7 +74,7 @@ def test_the_command_told_can_be_pasted(context: Context, events: list[Event], t
     odd = tmp_path / "it's a dir"
     odd.mkdir()
     tool = HostTool(("/bin/sh",), "sh", {"A": "x y"})
-    first = run(context, tool, ["-c", 'pwd; printf %s "$A" "$1"', "sh", "q'uo\"te $HOME"], cwd=odd)
+    first = run(context, tool, ["-c", 'pwd; printf %s "$A" "$1"', "sh", "q'uot\"e $HOME"], cwd=odd)
     (line,) = [event.text for event in events if event.kind == "command"]
     assert subprocess.run(["/bin/sh", "-c", line], capture_output=True, check=True).stdout == first.stdout
 
