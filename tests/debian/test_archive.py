@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import socket
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -269,7 +270,7 @@ def mid_sync(world: World) -> None:
 def test_a_mirror_in_mid_sync(world: World) -> None:
     mid_sync(world)
     error = refused(world, TrustError, "must (have|be)")
-    assert "--allow-unverified-index" in (error.hint or "")
+    assert "--allow-unverified-index amd64" in (error.hint or "")
 
 
 def test_an_unverified_index_only_where_allowed_and_loudly(world: World) -> None:
@@ -398,6 +399,18 @@ def test_private_mirror_needs_a_readable_keyring(world: World, monkeypatch: pyte
     monkeypatch.delenv("HULLKIT_DEBIAN_KEYRING")
     with pytest.raises(TrustError, match="no good signature"):
         Archive.open(world.context, "amd64", ONE)
+
+
+def test_two_builds_ask_once(world: World) -> None:
+    simple(world)
+    ids: list[str] = []
+    threads = [threading.Thread(target=lambda: ids.append(Archive.open(world.context, "amd64").id)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 4 and len(set(ids)) == 1
+    assert sum(path.endswith("InRelease") for path in world.mirror.paths()) == 3
 
 
 def test_a_mirror_on_a_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,8 @@ def tar_of(members: Iterable[tarfile.TarInfo | tuple[str, bytes]]) -> bytes:
                 continue
             name, data = member
             info = tarfile.TarInfo(f"./{name}")
-            info.size, info.mode, info.mtime = len(data), 0o755 if "bin/" in name or "/ld-" in name else 0o644, 1_700_000_000
+            info.size, info.mtime = len(data), 1_700_000_000
+            info.mode = 0o755 if "bin/" in name or "/ld-" in name else 0o644
             archive.addfile(info, io.BytesIO(data))
     return out.getvalue()
 

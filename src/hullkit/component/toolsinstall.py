@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hullkit.component.elf import read_elf
@@ -26,9 +27,9 @@ def install(context: Context, name: str, packages: tuple[Package, ...], director
         made = work / "set"
         root = made / "root"
         root.mkdir(parents=True)
-        entries: list[Entry] = []
-        for package in packages:
-            entries += deb_entries(context, debs[package.sha256], package, work)
+        with ThreadPoolExecutor(max(1, context.jobs)) as pool:  # lzma lets other threads run
+            lists = pool.map(lambda package: deb_entries(context, debs[package.sha256], package, work), packages)
+            entries = [entry for found in lists for entry in found]
         unpack([*entries, *_merged_links(entries)], root)
         description = _describe(name, root, directory.name)
         (made / "toolset.json").write_text(json.dumps(description))

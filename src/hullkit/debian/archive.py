@@ -44,11 +44,11 @@ class Archive:
         if not _usable(state, context, refresh, allowed):
             state = _ask(context, path, debian_arch, suites, refresh, allowed)
         assert state is not None
-        for suite in state.suites:
-            if not suite.verified:
-                context.bus.warning(
-                    f"the package index of {suite.suite} for {arch} does not match its signature (allowed by option)"
-                )
+        if bad := [suite.suite for suite in state.suites if not suite.verified]:
+            what = f"the package index of {', '.join(bad)} for {arch}"
+            context.bus.warning(
+                f"{what} does not match its signature; used all the same, as --allow-unverified-index says"
+            )
         return cls(context, state)
 
     @property
@@ -96,7 +96,7 @@ class Archive:
 
     @cached_property
     def _indexes(self) -> list[Index]:
-        from hullkit.debian.index import Index
+        from hullkit.debian.index import open_index
 
         indexes = []
         for suite in self._state.suites:
@@ -105,7 +105,7 @@ class Archive:
                 os.utime(directory)  # keeps it from being swept as unused
             except FileNotFoundError as error:
                 raise HostError(f"{directory} has vanished from the cache", hint="run it again") from error
-            indexes.append(Index(directory, suite.suite))
+            indexes.append(open_index(directory, suite.suite))
         return indexes
 
     @cached_property

@@ -12,7 +12,7 @@ import mmap
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TypedDict
 
@@ -117,6 +117,12 @@ class Index:
 
     def names(self) -> Iterator[str]:
         return iter(self._names)
+
+
+@lru_cache(maxsize=16)
+def open_index(directory: Path, suite: str) -> Index:
+    """The index in ``directory``, opened once per process: its content never changes. Raises HostError (damaged)."""
+    return Index(directory, suite)
 
 
 def _parse(paragraph: bytes) -> dict[str, str]:

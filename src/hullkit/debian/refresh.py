@@ -7,9 +7,10 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from hullkit.context import Context
+from hullkit.context import DEBIAN_ARCH, Context
 from hullkit.debian.codec import CHUNK, decompress
 from hullkit.debian.index import build_index
 from hullkit.debian.keys import verify_signed_text
@@ -35,11 +36,12 @@ def refresh(context: Context, arch: str, suites: tuple[str, ...], unverified: bo
     """
     http = Http(context)
     found = []
-    with context.bus.step(f"Debian index for {arch}"):
+    step = f"Debian index for {arch}"
+    with context.bus.step(step):
         mirror = find_mirror(context, http)
         for suite in suites:
             base, release = _release(context, http, mirror.bases(suite), suite)
-            found.append(_suite(context, http, base, suite, release, arch, unverified))
+            found.append(_suite(_Fetcher(context, http, base, suite, step), release, arch, unverified))
     _forget_unused(context, {suite.index for suite in found})
     return State(arch, int(time.time()), tuple(found))
 
@@ -64,47 +66,70 @@ def _release(context: Context, http: Http, bases: tuple[str, ...], suite: str) -
     raise NotFound(f"the suite {suite} is not at {' nor '.join(bases)}", hint=hint) from missing
 
 
-def _suite(
-    context: Context, http: Http, base: str, suite: str, release: Release, arch: str, unverified: bool
-) -> SuiteState:
+@dataclass(frozen=True, slots=True)
+class _Fetcher:
+    """What the fetching of one suite's index needs to know."""
+
+    context: Context
+    http: Http
+    base: str
+    suite: str
+    step: str
+
+
+def _suite(fetcher: _Fetcher, release: Release, arch: str, unverified: bool) -> SuiteState:
+    suite, base = fetcher.suite, fetcher.base
     below = f"{COMPONENT}/binary-{arch}/Packages"
     suffix = next((end for end in (".xz", ".gz", "") if below + end in release.files), None)
     if suffix is None:
         raise NotFound(f"{suite} at {base} has no packages for {arch}")
     plain = release.files.get(below, ("", 0))[0]
     verified = True
-    if not plain or not index_path(context, plain).is_dir():
-        root = f"{base}/dists/{suite}"
+    if not plain or not index_path(fetcher.context, plain).is_dir():
         try:
-            plain = _fetch(context, http, root, below + suffix, release)
+            plain = _fetch(fetcher, below + suffix, release)
         except (TrustError, NotFound) as error:
             if not unverified:
-                hint = (
-                    f"the mirror is in mid-sync: try later or another one, or --allow-unverified-index {context.arch}"
-                )
+                name = next(name for name, debian in DEBIAN_ARCH.items() if debian == arch)
+                hint = f"a mirror in mid-sync? Try later or another one, or --allow-unverified-index {name}"
                 raise type(error)(f"the index of {suite} for {arch}: {error.message}", hint=hint) from error
             verified = False
-            plain = _fetch(context, http, root, below + suffix, None)
+            plain = _fetch(fetcher, below + suffix, None)
     return SuiteState(suite, base, release.date, release.valid_until, plain, verified)
 
 
-def _fetch(context: Context, http: Http, root: str, path: str, release: Release | None) -> str:
+def _fetch(fetcher: _Fetcher, path: str, release: Release | None) -> str:
     """Fetch a Packages file and make its index; without ``release`` unverified. Returns the uncompressed digest."""
     digest, size = release.files[path] if release else (None, None)
+    root = f"{fetcher.base}/dists/{fetcher.suite}"
     urls = [f"{root}/{path}"]
     if release and release.by_hash:
         urls.insert(0, f"{root}/{os.path.dirname(path)}/by-hash/SHA256/{digest}")
-    with context.cache.temp_dir() as work:
+    done = 0
+
+    def on_bytes(count: int) -> None:
+        nonlocal done
+        done += count
+        fetcher.context.bus.progress(fetcher.step, done, size or 0)
+
+    with fetcher.context.cache.temp_dir() as work:
         packed = work / "packed"
         for url in urls:
             try:
-                http.download(url, packed, expect_sha256=digest, expect_size=size, max_size=_COMPRESSED_MAX)
+                fetcher.http.download(
+                    url,
+                    packed,
+                    expect_sha256=digest,
+                    expect_size=size,
+                    max_size=_COMPRESSED_MAX,
+                    on_bytes=on_bytes,
+                )
                 break
             except NotFound:
                 if url == urls[-1]:
                     raise
         expected = release.files.get(os.path.splitext(path)[0]) if release else None
-        return _make_index(context, work, packed, path, expected)
+        return _make_index(fetcher.context, work, packed, path, expected)
 
 
 def _make_index(context: Context, work: Path, packed: Path, path: str, expected: tuple[str, int] | None) -> str:
