@@ -72,13 +72,13 @@ class Pool:
     twice: dict[str, str] = field(default_factory=dict)
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Add one package (as ``deb_entries`` gives it); times and set-id bits are cleared (see docs/components.md)."""
+        """Add one package (as ``deb_entries`` gives it) without times, set-id bits and extended attributes."""
         for entry in entries:
             if not entry.path or (entry.path in MERGED and entry.type is EntryType.SYMLINK):
                 continue
             known = self.files.get(entry.path)
             if known is None:
-                self.files[entry.path] = replace(entry, mtime=0, mode=entry.mode & 0o1777)
+                self.files[entry.path] = replace(entry, mtime=0, mode=entry.mode & 0o1777, xattrs=())
             elif entry.type is not EntryType.DIR or known.type is not EntryType.DIR:
                 self.twice.setdefault(entry.path, entry.owner.package)
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from hullkit.component.catalogue import Recipe
-from hullkit.component.globs import matches_any
+from hullkit.component.globs import matches_any, optional
 from hullkit.context import Context
 from hullkit.debian.package import Package
 from hullkit.errors import ConfigError
@@ -61,18 +61,20 @@ def resolve(context: Context, recipe: Recipe, lock: PackageLock | None) -> Resol
     identity = step_id("packages", inputs, (__name__, "hullkit.debian.resolver", "hullkit.component.globs"))
     cached = cached_path(context, "packages", identity, make, suffix=".json")
     found = msgspec.json.decode(cached.read_bytes(), type=Resolution)
-    if unused := [pattern for pattern in debian.only if not any(matches_any([pattern], p.name) for p in found.used)]:
-        index = debian.only.index(unused[0])
-        raise ConfigError(
-            f"debian.only: {unused[0]} matches none of the packages that are needed",
-            hint="needed: " + ", ".join(sorted({package.name for package in found.used} | set(found.others))),
-            where=recipe.where(("debian", "only", index)),
-        )
+    for index, written in enumerate(debian.only):
+        pattern, may_miss = optional(written)
+        if not may_miss and not any(matches_any([pattern], package.name) for package in found.used):
+            raise ConfigError(
+                f"debian.only: {pattern} matches none of the packages that are needed",
+                hint="needed: " + ", ".join(sorted({package.name for package in found.used} | set(found.others))),
+                where=recipe.where(("debian", "only", index)),
+            )
     return found
 
 
 def _resolve(packages: tuple[Package, ...], only: tuple[str, ...]) -> Resolution:
-    used = [package for package in packages if not only or matches_any(only, package.name)]
+    patterns = [optional(written)[0] for written in only]
+    used = [package for package in packages if not only or matches_any(patterns, package.name)]
     others = sorted({package.name for package in packages} - {package.name for package in used})
     return Resolution(tuple(sorted(used, key=_order)), tuple(others))
 

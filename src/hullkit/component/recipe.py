@@ -24,7 +24,9 @@ class DebianSource(Definition, frozen=True, kw_only=True):
 
     packages: Annotated[Strings, Doc("Packages to resolve, with all that they depend on.")]
     prune: Annotated[Strings, Doc("Packages not followed: those that only maintainer scripts need.")] = ()
-    only: Annotated[Strings, Doc("Patterns of names: of the resolved packages only these are fetched.")] = ()
+    only: Annotated[
+        Strings, Doc(f"Patterns of names: of the resolved packages only these are fetched; {_ABSENT}.")
+    ] = ()
     keep: Annotated[
         Strings | None,
         Doc(f"Patterns of paths to keep; libraries that programs need are added. All when left out; {_ABSENT}."),
