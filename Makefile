@@ -1,7 +1,7 @@
 # make check: linters, types, import rules, spelling, Go vet.   make test: every test.   make bench: measurements.
 VENV ?= .venv
 PYTHON = $(VENV)/bin/python -P
-GO = $(PYTHON) -c 'import go, os, sys; home = os.path.dirname(go.__file__); os.execve(home + "/bin/go", ["go", *sys.argv[1:]], {**os.environ, "GOROOT": home, "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOPROXY": "off", "CGO_ENABLED": "0"})'
+GO = $(PYTHON) scripts/go.py
 TESTS ?= tests
 
 .PHONY: env check test test-fast test-go bench clean
@@ -16,7 +16,7 @@ check: env
 	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-cache
 	$(PYTHON) -c 'import sys; from codespell_lib import _script_main as main; sys.exit(main())' $$(git ls-files)
 	$(PYTHON) scripts/gofmt.py
-	cd guest/init && $(GO:$(VENV)/%=$(CURDIR)/$(VENV)/%) vet ./...
+	$(GO) guest/init vet ./...
 
 test: env test-go
 	$(PYTHON) -m pytest $(TESTS)
@@ -26,7 +26,7 @@ test-fast: env test-go
 	$(PYTHON) -m pytest -m 'not net and not boot and not slow' $(TESTS)
 
 test-go: env
-	cd guest/init && $(GO:$(VENV)/%=$(CURDIR)/$(VENV)/%) test ./...
+	$(GO) guest/init test ./...
 
 bench: env
 	$(PYTHON) bench/run.py
