@@ -19,7 +19,7 @@ func Matching(text string, devices []string) []string {
 			continue
 		}
 		end := strings.LastIndexByte(rest, ' ')
-		if end < 0 {
+		if end <= 0 {
 			continue
 		}
 		pattern, module := rest[:end], strings.TrimSpace(rest[end+1:])
@@ -78,8 +78,11 @@ func matchOne(pattern string, c byte) (bool, int) {
 	case '?':
 		return true, 1
 	case '[':
-		if end := strings.IndexByte(pattern[2:], ']'); len(pattern) > 2 && end >= 0 {
-			return matchSet(pattern[1:2+end], c), end + 3
+		// a ] that comes first is one of the set
+		if len(pattern) > 2 {
+			if end := strings.IndexByte(pattern[2:], ']'); end >= 0 {
+				return matchSet(pattern[1:2+end], c), end + 3
+			}
 		}
 	case '\\':
 		if len(pattern) > 1 {
@@ -91,7 +94,7 @@ func matchOne(pattern string, c byte) (bool, int) {
 
 // matchSet matches the inside of [...].
 func matchSet(set string, c byte) bool {
-	negated := set[0] == '!' || set[0] == '^'
+	negated := len(set) > 1 && (set[0] == '!' || set[0] == '^')
 	if negated {
 		set = set[1:]
 	}

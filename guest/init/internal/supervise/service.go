@@ -12,8 +12,10 @@ import (
 const (
 	// without a condition of its own, a service is ready when it has run for so long
 	defaultReadyAfter = time.Second
-	firstPoll         = 50 * time.Millisecond
-	maxPoll           = time.Second
+	firstPoll         = 20 * time.Millisecond
+	maxPoll           = 200 * time.Millisecond
+	// a condition that starts a program is asked less often
+	maxExecPoll = time.Second
 	// how long to wait for the end of a service after it was killed
 	killTimeout = 5 * time.Second
 )
@@ -232,7 +234,11 @@ func waitReady(parent context.Context, instance Instance, condition *hull.Ready)
 	}
 	limited, cancel := context.WithTimeout(parent, condition.Timeout)
 	defer cancel()
-	for poll := firstPoll; ; poll = min(poll*2, maxPoll) {
+	longest := maxPoll
+	if len(condition.Exec) > 0 {
+		longest = maxExecPoll
+	}
+	for poll := firstPoll; ; poll = min(poll*2, longest) {
 		err := instance.Ready(limited, condition)
 		if err == nil {
 			return nil
