@@ -11,7 +11,7 @@ from hullkit.assemble.images import Images, SystemImage
 from hullkit.assemble.spec import effective_config, runtime_json, runtime_spec, with_volumes
 from hullkit.config.load import parse_image_config
 from hullkit.config.model import ImageConfig, ImageEntry, SystemConfig, base_directory, container_ids
-from hullkit.errors import Position
+from hullkit.errors import ConfigError, Position
 
 KINDS = ("onboot", "onshutdown", "services")
 
@@ -58,13 +58,8 @@ def containers(config: SystemConfig, images: Images, *, hardened: bool) -> Itera
         bound = with_volumes(entry, config, mounts=hardened)
         effective = effective_config(bound, parsed, image.image.config.get("config") or {})
         name = entry.name if kind == "services" else f"{number:03d}-{entry.name}"
-        yield Container(
-            kind=kind,
-            entry=entry,
-            image=image,
-            config=effective,
-            bundle=f"containers/{kind}/{name}",
-            spec=runtime_spec(
+        try:
+            spec = runtime_spec(
                 effective,
                 rootfs_path="rootfs",
                 ids=ids,
@@ -72,7 +67,17 @@ def containers(config: SystemConfig, images: Images, *, hardened: bool) -> Itera
                 name=entry.name,
                 arch=image.context.arch,
                 base=base_directory(config, kind, number, "seccomp"),
-            ),
+            )
+        except ConfigError as error:
+            error.where = error.where or config.position(kind, number)
+            raise
+        yield Container(
+            kind=kind,
+            entry=entry,
+            image=image,
+            config=effective,
+            bundle=f"containers/{kind}/{name}",
+            spec=spec,
             runtime=runtime_json(effective),
             where=config.position(kind, number),
         )
