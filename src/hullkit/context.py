@@ -77,6 +77,15 @@ class NoTools:
         raise ConfigError(f"the toolset {toolset} is needed and no tools were provided")
 
 
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """How image registries are reached. ``mirrors``: name of a registry ("*": every other) → the URL that stands in for
+    it; ``certificates``: PEM files of authorities trusted beside the system's."""
+
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    certificates: tuple[Path, ...] = ()
+
+
 @dataclass(frozen=True)
 class Context:
     """``jobs`` bounds threads; ``offline`` forbids every socket."""
@@ -91,3 +100,4 @@ class Context:
     debian_mirror: str | None = None
     #: architectures whose index may be used unverified (``--allow-unverified-index``); warned about each time
     unverified_indexes: frozenset[str] = frozenset()
+    registries: Registries = field(default_factory=Registries)
