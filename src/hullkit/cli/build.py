@@ -49,7 +49,7 @@ def command(
     if dry_run:
         from hullkit.config.dump import dump_yaml
 
-        click.echo(dump_yaml(load_config(files)), nl=False)
+        click.echo(dump_yaml(load_config(context, files)), nl=False)
         return
     from hullkit.output import find_format
     from hullkit.output import formats as known

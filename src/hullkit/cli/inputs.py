@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,10 +42,14 @@ def name_of(files: tuple[str, ...], name: str | None) -> str:
     return chosen
 
 
-def load_config(files: tuple[str, ...]) -> SystemConfig:
+def load_config(context: Context, files: tuple[str, ...]) -> SystemConfig:
+    """Read and merge the FILEs; what their writer should know is told as warnings."""
     from hullkit.config.load import load
 
-    return load(files, stdin=sys.stdin.buffer.read() if "-" in files else None)
+    config = load(files, stdin=sys.stdin.buffer.read() if "-" in files else None)
+    for warning in config.origin.warnings:
+        context.bus.warning(warning)
+    return config
 
 
 def lock_path(files: tuple[str, ...], lock_file: Path | None) -> Path:
@@ -67,8 +70,8 @@ def load_system(
     from hullkit.build.build import build_system
     from hullkit.lock.lock import find_lock
 
-    config = load_config(files)
+    config = load_config(context, files)
     lock = find_lock(lock_path(files, lock_file), context.arch, required=locked or lock_file is not None, strict=locked)
     if lock is not None:
-        context = with_lock(replace(context), host_tools, lock)
+        context = with_lock(context, host_tools, lock)
     return context, config, build_system(context, config, name_of(files, name), layout=layout, lock=lock)

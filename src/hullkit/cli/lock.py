@@ -23,7 +23,7 @@ def command(context: Context, host_tools: bool, files: tuple[str, ...], lock_fil
     from hullkit.build.locking import resolve_pins
     from hullkit.lock.lock import write_lock
 
-    pins = resolve_pins(context, load_config(files))
+    pins = resolve_pins(context, load_config(context, files))
     path = lock_path(files, lock_file)
     write_lock(path, context.arch, pins)
     count = len({package.sha256 for group in (*pins.components.values(), *pins.tools.values()) for package in group})
