@@ -102,6 +102,11 @@ def test_links_of_the_merged_usr() -> None:
     assert entries["usr/bin/cat"].target == "busybox"
 
 
+def test_nothing_can_lie_below_a_link() -> None:
+    with pytest.raises(ConfigError, match=r"/a/b lies below /a, which is a symlink"):
+        made(spec(links={"x": ("a",)}, files=(RecipeFile(path="a/b", contents=""),)))
+
+
 def test_files_of_the_recipe_stay_in_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "x"
     folder.mkdir()

@@ -87,21 +87,42 @@ def _layers(
         if spec.guest is not None:
             _add_guest(context, layer)
         if spec.debian is not None:
-            closure = Closure(
-                pool,
-                layer.base,
-                context.arch,
-                guess=lambda library: guess_package(library, packages.others),
-                base_packages=frozenset(name.partition("=")[0] for name in _package_names(below)),
-            )
-            closure.keep(spec.debian.keep, spec.debian.drop)
-            layer.take(closure.selected.values())
+            layer.take(_selected(context, recipe, pool, packages, below, base))
         add_declared(layer, spec, recipe.folder.path)
         check_scripts(layer)
         return [layer]
     except ConfigError as error:
         error.where = error.where or recipe.where(tuple(error.message.partition(":")[0].split(".")))
         raise
+
+
+def _selected(
+    context: Context,
+    recipe: Recipe,
+    pool: Pool,
+    packages: Resolution,
+    below: Sequence[Image],
+    base: Mapping[str, Entry],
+) -> Iterable[Entry]:
+    """The files of packages that go into the layer; an error is placed at the pattern that led to it."""
+    debian = recipe.spec.debian
+    assert debian is not None
+    closure = Closure(
+        pool,
+        base,
+        context.arch,
+        guess=lambda library: guess_package(library, packages.others),
+        base_packages=frozenset(name.partition("=")[0] for name in _package_names(below)),
+    )
+    if debian.keep is None:
+        closure.keep(None, debian.drop)
+    for index, pattern in enumerate(debian.keep or ()):
+        try:
+            closure.keep([pattern], debian.drop)
+        except ConfigError as error:
+            error.where = recipe.where(("debian", "keep", index))
+            raise
+    return closure.selected.values()
 
 
 def _base_files(context: Context, store: Store, lower: Sequence[StoredLayer]) -> Mapping[str, Entry]:

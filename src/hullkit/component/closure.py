@@ -117,7 +117,7 @@ class Closure:
             pattern, may_miss = optional(written)
             found = self._matches(pattern, drop)
             if not found and not may_miss:
-                raise ConfigError(f"keep: {pattern} matches no file of the packages", hint=self._near(pattern))
+                raise ConfigError(f"debian.keep: {pattern} matches no file of the packages", hint=self._near(pattern))
             for path in found:
                 self.add(path)
 

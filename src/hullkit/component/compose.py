@@ -62,6 +62,8 @@ class Layer:
             while parent and parent not in result:
                 result[parent] = self._directory(parent)
                 parent = posixpath.dirname(parent)
+            if parent and result[parent].type is not EntryType.DIR:
+                raise ConfigError(f"/{path} lies below /{parent}, which is a {result[parent].type.value}")
         return [result[path] for path in sorted(result, key=lambda path: path.encode("utf-8", "surrogateescape"))]
 
     def _directory(self, path: str) -> Entry:
