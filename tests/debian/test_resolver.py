@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hullkit.debian.index import Candidate
 from hullkit.debian.relations import Relation, parse_relations
@@ -155,3 +157,46 @@ def test_many_packages() -> None:
     """A chain deeper than Python's stack, and a wide fan."""
     chain = [f"p{i}; Depends: p{i + 1}" for i in range(1500)] + ["p1500"]
     assert len(names(universe(*chain), "p0")) == 1501
+
+
+NAMES = [f"p{i}" for i in range(7)]
+VIRTUALS = ["v0", "v1"]
+relation_texts = st.builds(
+    lambda name, bound: f"{name} ({bound})" if bound else name,
+    st.sampled_from(NAMES + VIRTUALS),
+    st.sampled_from(["", "", "", ">= 2", "<< 2", "= 1"]),
+)
+groups = st.lists(relation_texts, min_size=1, max_size=3).map(" | ".join)
+
+
+@st.composite
+def archives(draw: st.DrawFn) -> list[str]:
+    """Paragraphs of random packages with alternatives, virtual names, bounds and conflicts."""
+    paragraphs = []
+    for name in NAMES:
+        parts = [f"{name} {draw(st.sampled_from(['1', '2', '3']))}"]
+        parts.append("Depends: " + ", ".join(draw(st.lists(groups, max_size=3))))
+        parts.append("Recommends: " + ", ".join(draw(st.lists(groups, max_size=1))))
+        parts.append("Conflicts: " + ", ".join(draw(st.lists(relation_texts, max_size=1))))
+        parts.append("Provides: " + ", ".join(draw(st.lists(st.sampled_from(["v0", "v1", "v1 (= 2)"]), max_size=1))))
+        paragraphs.append("; ".join(parts))
+    return paragraphs
+
+
+@settings(max_examples=400, deadline=None)
+@given(archives(), st.lists(st.sampled_from(NAMES), min_size=1, max_size=2), st.booleans())
+def test_every_answer_is_closed_and_without_conflicts(
+    paragraphs: list[str], roots: list[str], recommends: bool
+) -> None:
+    where = universe(*paragraphs)
+    try:
+        found = resolve(where, roots, recommends=recommends)
+    except ConfigError as error:
+        assert "\n" not in str(error)
+        return
+    assert set(roots) <= {c.name for c in found}
+    for candidate in found:
+        for group in candidate.required:
+            assert any(other.satisfies(relation) for relation in group for other in found), (candidate.name, group)
+        for relation in candidate.conflicts:
+            assert not any(other.satisfies(relation) for other in found if other is not candidate)
