@@ -32,12 +32,15 @@ func checkHTTP(check *hull.HTTPCheck, deadline time.Time) error {
 			defer connection.Close()
 			return request(connection, check)
 		}
-		if !errors.Is(err, syscall.ECONNREFUSED) || time.Now().After(patience) || time.Now().After(deadline) {
+		if !errors.Is(err, syscall.ECONNREFUSED) || tooLate(patience) || tooLate(deadline) {
 			return fmt.Errorf("port %d: %w", check.Port, err)
 		}
 		time.Sleep(refusedDelay)
 	}
 }
+
+// tooLate tells whether another try would come after a time.
+func tooLate(limit time.Time) bool { return time.Now().Add(refusedDelay).After(limit) }
 
 func request(connection *os.File, check *hull.HTTPCheck) error {
 	path := check.Path
