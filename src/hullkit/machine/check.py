@@ -30,7 +30,7 @@ POWER_OFF = 60.0
 #: after a failure, for the answer and for the end
 AFTERMATH = 10.0
 #: seconds for each published port to answer
-PORT = 15.0
+PORT = 8.0
 
 
 def run_check(

@@ -150,6 +150,8 @@ class Session:
 
     def _how_it_ended(self) -> tuple[str, str]:
         code = self.machine.exit_code or 0
+        if code == 0 and not self.heard:
+            return "kernel", f"the machine restarted {self.where()} (is there enough memory?)"
         if code == 0:
             return "boot", f"the machine powered off or restarted by itself, {self.where()}"
         said = printable(" ".join(self.machine.said().split()), 300)
@@ -169,7 +171,9 @@ class Session:
 
     def boot_stages(self) -> tuple[BootStage, ...]:
         """Firmware (power-on to the kernel's clock starting), kernel, then the guest's own, each with its duration."""
-        marks = [*self.stages, *([self.up] if self.up is not None else [])]
+        marks = [stage for stage in self.stages if stage.name != "up"]
+        if self.up is not None:
+            marks.append(self.up)
         if not marks:
             return ()
         # Power-on to kernel start, as seen from the first message: our clock when it came, less the guest's uptime.

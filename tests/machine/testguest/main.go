@@ -156,12 +156,31 @@ func early(mode string) {
 	case "oom":
 		os.StartProcess("/init", []string{"init", "eat"}, &os.ProcAttr{})
 		time.Sleep(time.Hour)
+	case "devices":
+		tellDevices()
 	case "spam":
 		noise := strings.Repeat("noise ", 12) + "\n"
-		for range 20000 {
+		for range 5000 {
 			os.Stdout.WriteString(noise)
 		}
 	}
+}
+
+// tellDevices says which disk there is, and what the metadata CD holds.
+func tellDevices() {
+	sectors, _ := os.ReadFile("/sys/block/vda/size")
+	serial, _ := os.ReadFile("/sys/block/vda/serial")
+	fmt.Printf("test guest: disk vda %s sectors, serial %s\n", strings.TrimSpace(string(sectors)), serial)
+	os.Mkdir("/cd", 0o755)
+	var err error
+	for range 50 {
+		if err = syscall.Mount("/dev/sr0", "/cd", "iso9660", syscall.MS_RDONLY, ""); err == nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	text, _ := os.ReadFile("/cd/config")
+	fmt.Printf("test guest: metadata %q %v\n", text, err)
 }
 
 func eatMemory() {
