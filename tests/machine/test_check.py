@@ -121,7 +121,38 @@ def test_no_answer_to_the_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert report.culprit == "init" and "no answer" in report.message
 
 
-def test_every_culprit_is_named_once(tmp_path: Path) -> None:
+def test_a_service_that_fails_after_up_is_told_by_its_state(tmp_path: Path) -> None:
+    behaviour = """
+    import threading
+    up()
+    died = dict(event="container", name="web", kind="service", state="failed", exit=1, message="exited with 1")
+    threading.Timer(0.5, lambda: say(**died)).start()
+    commands()
+    """
+    report = checked(tmp_path, behaviour, hold=30.0)
+    assert (report.culprit, report.message) == ("web", "exited with 1")
+
+
+def test_a_failed_boot_does_not_blame_who_was_not_ready_yet(tmp_path: Path) -> None:
+    behaviour = """
+    stage("onboot")
+    say(event="failed", culprit="format", message="exited with 1")
+    say(event="failed", culprit="mount", message="exited with 2")
+    commands([{"name": "web runs", "culprit": "web", "ok": False, "message": "waiting"}])
+    """
+    report = checked(tmp_path, behaviour)
+    assert report.culprit == "format, mount"
+    assert report.guest is not None and report.guest.checks[0].culprit == "web"
+
+
+def test_an_answer_that_cannot_be_read_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "ANSWER", 0.5)
+    monkeypatch.setattr(check, "AFTERMATH", 0.2)
+    report = checked(tmp_path, "up(); commands(containers=[7])")
+    assert report.culprit == "init" and "no answer" in report.message and "containers[0]" in report.message
+
+
+def test_every_culprit_is_named(tmp_path: Path) -> None:
     behaviour = """
     up()
     wrong = [{"name": n, "culprit": c, "ok": False, "message": "m"} for n, c in (("a", "web"), ("b", "dns"))]

@@ -29,8 +29,8 @@ GOOD = Report(
     guest=GuestReport(
         version=1,
         containers=(
-            ContainerReport("dhcpcd", "service", "ready", None, 0, 3.25, 2_100_000),
-            ContainerReport("evil\x1b[31m", "service", "failed", 1, 5),
+            ContainerReport("dhcpcd", "service", "ready", ready_seconds=3.25, memory=2_100_000),
+            ContainerReport("evil\x1b[31m", "service", "failed", exit=1, restarts=5),
         ),
         memory=MemoryReport(485_000_000, 421_000_000, 20_000_000, 1_000_000, 12_000_000),
         addresses=("eth0 10.0.2.15/24",),

@@ -65,10 +65,12 @@ def _table(containers: Sequence[ContainerReport]) -> Iterator[str]:
 def _memory(guest: GuestReport) -> Iterator[str]:
     if guest.memory is not None:
         memory = guest.memory
-        used = memory.total - memory.available
-        yield f"{_megabytes(memory.total)} in all, {_megabytes(used)} used, {_megabytes(memory.available)} available"
-        parts = ("kernel", memory.kernel), ("tmpfs", memory.tmpfs), ("page cache", memory.page_cache)
-        yield ", ".join(f"{name} {_megabytes(size)}" for name, size in parts)
+        if memory.total is not None and memory.available is not None:
+            used = _megabytes(memory.total - memory.available)
+            yield f"{_megabytes(memory.total)} in all, {used} used, {_megabytes(memory.available)} available"
+        parts = {"kernel": memory.kernel, "tmpfs": memory.tmpfs, "page cache": memory.page_cache}
+        parts["programs"] = memory.anonymous
+        yield ", ".join(f"{name} {_megabytes(size)}" for name, size in parts.items() if size is not None)
 
 
 def _checks(checks: Sequence[CheckReport]) -> Iterator[str]:

@@ -103,17 +103,18 @@ class Run:
         checks: list[CheckReport] = []
         session = self._session
         if not self._boot():
-            failures.append(session.failure or self._too_slow())
+            failures = [session.failure or self._too_slow()]
             self._raise_if_it_never_ran()
         elif self._options.publish:
             self._tell_published()
         if session.heard and not session.broken():
-            failures += self._ask_for_checks(failures)
+            failures += self._ask_for_checks(bool(failures))
         if not failures:
             checks = self._probe_ports()
             failures += [Failure(check.culprit, f"{check.name}: {check.message}") for check in checks if not check.ok]
-        if not failures and not self._stay():
-            failures.append(session.failure or Failure("boot", "the machine broke down"))
+        if not failures:
+            self._stay()
+        failures += [each for each in session.failures if each.culprit not in {known.culprit for known in failures}]
         failures += self._power_off(failures)
         return failures, checks
 
@@ -131,7 +132,7 @@ class Run:
 
     def _too_slow(self) -> Failure:
         session = self._session
-        waiting = [one for one in session.containers.values() if one.state in ("starting", "running")]
+        waiting = [one for one in session.containers.values() if is_awaited(one)]
         names = ", ".join(printable(one.name, 60) for one in waiting[:10])
         message = f"not up after {session.elapsed():.0f} s: it stopped {session.where()}"
         if names:
@@ -153,17 +154,19 @@ class Run:
                 f"published: {where_to_reach(port, self._http_checks)} leads to port {port.guest} of the guest"
             )
 
-    def _ask_for_checks(self, before: list[Failure]) -> list[Failure]:
+    def _ask_for_checks(self, failed: bool) -> list[Failure]:
+        """What the guest's checks say is wrong; not of a failed boot, where they blame whatever was not ready yet."""
         session = self._session
         session.ask("check")
-        patience = (ANSWER if not before else AFTERMATH) * self._slow
+        patience = (AFTERMATH if failed else ANSWER) * self._slow
         with self._bus.step("checks"):
             session.wait(lambda: session.report is not None, patience)
+        if failed:
+            return []
         if session.report is None:
-            if before:
-                return []
-            return [session.failure or Failure("init", f"no answer to the checks after {patience:.0f} s")]
-        return failures_of(session, before)
+            why = f": {session.refused}" if session.refused else ""
+            return [session.failure or Failure("init", f"no answer to the checks after {patience:.0f} s{why}")]
+        return failures_of(session)
 
     def _probe_ports(self) -> list[CheckReport]:
         results: list[CheckReport] = []
@@ -183,8 +186,8 @@ class Run:
         name = f"port {port.host}"
         return probe.result or CheckReport(name, ok=False, culprit=f"port {port.guest}", message="no answer")
 
-    def _stay(self) -> bool:
-        """Keep the system up as long as asked; False when it breaks down meanwhile."""
+    def _stay(self) -> None:
+        """Keep the system up as long as asked, or until it breaks down."""
         if self._hold > 0:
             self._bus.info(f"staying up for {self._hold:g} s (Ctrl-C ends that)")
             try:
@@ -192,7 +195,7 @@ class Run:
             except Stopped as stopped:
                 if stopped.signum != signal.SIGINT:
                     raise
-        return not self._session.broken() and self._session.failure is None
+        self._session.broken()
 
     def _power_off(self, before: list[Failure]) -> list[Failure]:
         session, machine = self._session, self._session.machine
@@ -216,22 +219,24 @@ def where_to_reach(port: Publish, http_checks: Sequence[HttpCheck]) -> str:
     return f"{'http' if web else port.protocol}://{ports.address_of(port)}:{port.host}"
 
 
-def failures_of(session: Session, before: Sequence[Failure]) -> list[Failure]:
-    """What the guest's report says is wrong, each culprit once: its checks, then containers that failed."""
+def is_awaited(container: Container) -> bool:
+    """Whether a boot that is not up yet waits for this one; a service that has exited is on its way to a restart."""
+    return container.state in ("starting", "running") or (container.kind == "service" and container.state == "exited")
+
+
+def failures_of(session: Session) -> list[Failure]:
+    """What the guest's report says is wrong: its checks, then containers that failed and that no check blames."""
     report = session.report
     assert report is not None
-    named = {failure.culprit for failure in before}
     found = []
     for check in report.checks:
-        culprit = printable(check.culprit or check.name, 100)
-        if not check.ok and culprit not in named:
+        if not check.ok:
             message = printable(f"{check.name}: {check.message}" if check.message else check.name)
-            found.append(Failure(culprit, message))
-    named |= {failure.culprit for failure in found}
+            found.append(Failure(printable(check.culprit or check.name, 100), message))
+    named = {failure.culprit for failure in found}
     for container in report.containers:
         if container.state == "failed" and printable(container.name, 100) not in named:
-            event = session.containers.get(container.name)
-            why = event.message if event is not None and event.message else f"failed (exit status {container.exit})"
+            why = container.message or f"failed (exit status {container.exit})"
             found.append(Failure(printable(container.name, 100), printable(why)))
     return found
 
@@ -281,4 +286,4 @@ def make_report(
 
 def seen(event: Container) -> ContainerReport:
     """A container as its latest event told it, for a guest that never came to report."""
-    return ContainerReport(event.name, event.kind, event.state, event.exit, event.restarts)
+    return ContainerReport(event.name, event.kind, event.state, event.exit, event.signal, event.restarts)

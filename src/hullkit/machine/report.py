@@ -18,25 +18,34 @@ class StageTime(msgspec.Struct, frozen=True):
 
 
 class ContainerReport(msgspec.Struct, frozen=True):
-    """A container at the time of the report; ``memory`` is its cgroup's, in bytes (None: no cgroup is left)."""
+    """A container at the time of the report; memory is its cgroup's, in bytes (None: it does not run)."""
 
     name: str
     kind: str = ""
     state: str = ""
     exit: int | None = None
+    signal: int | None = None
     restarts: int = 0
     ready_seconds: float | None = None
     memory: int | None = None
+    memory_anonymous: int | None = None
+    memory_file: int | None = None
+    message: str = ""
 
 
 class MemoryReport(msgspec.Struct, frozen=True):
-    """The guest's memory in bytes; ``kernel`` is what the kernel itself uses (slab, stacks, page tables, per-CPU)."""
+    """The guest's memory in bytes (None: not known).
 
-    total: int = 0
-    available: int = 0
-    kernel: int = 0
-    tmpfs: int = 0
-    page_cache: int = 0
+    ``kernel`` is what the kernel itself uses: slab, stacks, page tables, per-CPU data. ``tmpfs`` includes the
+    initramfs.
+    """
+
+    total: int | None = None
+    available: int | None = None
+    kernel: int | None = None
+    tmpfs: int | None = None
+    page_cache: int | None = None
+    anonymous: int | None = None
 
 
 class CheckReport(msgspec.Struct, frozen=True):
@@ -56,6 +65,7 @@ class GuestReport(msgspec.Struct, frozen=True):
     kernel: str = ""
     init: str = ""
     runtime: str = ""
+    up: bool = False
     stages: tuple[StageTime, ...] = ()
     containers: tuple[ContainerReport, ...] = ()
     memory: MemoryReport | None = None

@@ -19,6 +19,7 @@ _CHUNK = 1 << 16
 #: the guest cannot make us remember more containers than this
 _MAX_CONTAINERS = 1000
 _MAX_STAGES = 100
+_MAX_FAILURES = 100
 #: after a panic the kernel still has something to say
 _LAST_WORDS = 1.0
 
@@ -44,8 +45,8 @@ class Session:
     last_lines: deque[control.Log] = field(default_factory=lambda: deque(maxlen=50))
     up: Reached | None = None
     up_cpu_seconds: float | None = None
-    #: the first thing that said that this boot fails
-    failure: Failure | None = None
+    #: what said that this boot fails, each culprit once, the first one first
+    failures: list[Failure] = field(default_factory=list)
     report: GuestReport | None = None
     _channel: Channel = field(init=False)
     _selector: selectors.BaseSelector = field(init=False)
@@ -59,9 +60,18 @@ class Session:
         self._selector.register(self._channel, selectors.EVENT_READ)
 
     @property
+    def failure(self) -> Failure | None:
+        return self.failures[0] if self.failures else None
+
+    @property
+    def refused(self) -> str:
+        """Why the latest line on the control channel was not understood, if there was one."""
+        return printable(self._channel.garbage_reason, 200)
+
+    @property
     def heard(self) -> bool:
         """Whether init has spoken on the control channel."""
-        return bool(self.stages or self.containers or self.up or self.failure)
+        return bool(self.stages or self.containers or self.up or self.failures)
 
     def elapsed(self) -> float:
         """Seconds since power-on."""
@@ -104,6 +114,8 @@ class Session:
                 self.stages.append(Reached(printable(event.name, 40), event.uptime, self.elapsed()))
             case control.Container() if event.name in self.containers or len(self.containers) < _MAX_CONTAINERS:
                 self.containers[event.name] = event
+                if event.state == "failed" and self.up is not None:
+                    self._fail(event.name, event.message or "failed")
             case control.Log():
                 self.last_lines.append(event)
             case control.Up() if self.up is None:
@@ -119,8 +131,9 @@ class Session:
                 pass
 
     def _fail(self, culprit: str, message: str) -> None:
-        if self.failure is None:
-            self.failure = Failure(printable(culprit, 100), printable(message))
+        culprit = printable(culprit, 100)
+        if len(self.failures) < _MAX_FAILURES and culprit not in {failure.culprit for failure in self.failures}:
+            self.failures.append(Failure(culprit, printable(message)))
 
     def wait(self, until: Callable[[], bool], seconds: float) -> bool:
         """Pump until something holds; False when time is up, or the machine broke down before that."""
