@@ -60,6 +60,10 @@ func LateMounts() error {
 		os.Mkdir(each.path, each.mode)
 		os.Chmod(each.path, each.mode)
 	}
+	// /etc/resolv.conf leads there, and containers bind it before a DHCP client has written it
+	if file, err := os.OpenFile("/run/resolvconf/resolv.conf", os.O_CREATE, 0o644); err == nil {
+		file.Close()
+	}
 	os.Symlink("/run", "/var/run")
 	os.Symlink("/run/lock", "/var/lock")
 	failed = append(failed, enableControllers(), sys.Mount("", "/", "", syscall.MS_SHARED|syscall.MS_REC, ""))

@@ -31,6 +31,7 @@ type Direct struct {
 	program string
 	reaper  *proc.Reaper
 	print   func(container *hull.Container, line string)
+	debug   func(format string, arguments ...any)
 
 	mutex sync.Mutex
 	kept  map[*hull.Container]*kept
@@ -43,8 +44,8 @@ type kept struct {
 	prepared bool
 }
 
-// NewDirect finds the runtime; print shows lines of containers that log to the console.
-func NewDirect(reaper *proc.Reaper, print func(*hull.Container, string)) (*Direct, error) {
+// NewDirect finds the runtime; print shows lines of containers that log to the console, debug tells how long things took.
+func NewDirect(reaper *proc.Reaper, print func(*hull.Container, string), debug func(string, ...any)) (*Direct, error) {
 	for _, program := range runtimes {
 		if info, err := os.Stat(program); err == nil && info.Mode().IsRegular() {
 			for _, directory := range []string{pidDirectory, logDirectory} {
@@ -52,7 +53,9 @@ func NewDirect(reaper *proc.Reaper, print func(*hull.Container, string)) (*Direc
 					return nil, err
 				}
 			}
-			return &Direct{program: program, reaper: reaper, print: print, kept: map[*hull.Container]*kept{}}, nil
+			return &Direct{
+				program: program, reaper: reaper, print: print, debug: debug, kept: map[*hull.Container]*kept{},
+			}, nil
 		}
 	}
 	return nil, errors.New("there is no container runtime: neither " + strings.Join(runtimes, " nor "))
@@ -99,6 +102,7 @@ func (d *Direct) Release(container *hull.Container) {
 func (d *Direct) Start(container *hull.Container) (supervise.Instance, error) {
 	state := d.keep(container)
 	bundle := filepath.Join("/", container.Bundle)
+	defer d.took(time.Now(), "start of "+container.ID)
 	if err := state.prepare(container, bundle); err != nil {
 		return nil, err
 	}
@@ -199,8 +203,13 @@ func readPID(path string) (int, error) {
 	return pid, nil
 }
 
+func (d *Direct) took(since time.Time, what string) {
+	d.debug("%s took %v", what, time.Since(since).Round(time.Millisecond))
+}
+
 // command runs the runtime and returns its message when it fails.
 func (d *Direct) command(args ...string) error {
+	defer d.took(time.Now(), filepath.Base(d.program)+" "+strings.Join(args, " "))
 	exit, output, err := d.reaper.Run(runtimeTimeout, append([]string{d.program}, args...)...)
 	if err == nil && !exit.OK() {
 		err = fmt.Errorf("the runtime's %s %v: %s", args[0], exit, strings.TrimSpace(output))

@@ -102,7 +102,7 @@ func (s *System) boot() (err error) {
 	s.stage("modules")
 	s.trouble("kernel modules", s.loadModules())
 	s.channel.Open()
-	if s.runtime, err = container.NewDirect(s.reaper, s.containerLine); err != nil {
+	if s.runtime, err = container.NewDirect(s.reaper, s.containerLine, s.console.Debug); err != nil {
 		return err
 	}
 	onboot := supervise.NewSequence(s.runtime, s.hull.Onboot, s.changed)
