@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
 import pytest
 
 from hullkit.component.catalogue import catalogue_names
@@ -10,11 +17,54 @@ from tests.support.command import Hullkit
 pytestmark = [pytest.mark.boot, pytest.mark.net]
 
 
-def test_every_component_does_its_work(hullkit: Hullkit) -> None:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def remote(key: Path, port: int, *command: str) -> subprocess.CompletedProcess[str]:
+    """Log in as somebody would: with a terminal."""
+    options = ["-tt", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10"]
+    return subprocess.run(
+        ["ssh", *options, "-i", key, "-p", str(port), "root@127.0.0.1", *command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="needs an SSH client")
+def test_every_component_does_its_work(hullkit: Hullkit, tmp_path: Path) -> None:
+    """The checks of all components hold; and meanwhile somebody logs in by SSH."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    public = json.dumps(key.with_suffix(".pub").read_text())
+    login = f"files: [{{path: root/.ssh/authorized_keys, mode: '0600', contents: {public}}}]\n"
     catalogue = hullkit.checkout / "catalogue"
-    files = [catalogue / "test-base.yml", *sorted(catalogue.glob("*/test.yml"))]
-    code, report = hullkit.report("--name", "components", *files, timeout=300)
+    extra = hullkit.user.write(hullkit.user.directory("components") / "login.yml", login)
+    port = free_port()
+    process = hullkit.user.start(
+        hullkit.argv(
+            *("run", "--check", "--json", "--hold", "30", "--publish", f"{port}:22", "--name", "components"),
+            *(catalogue / "test-base.yml", *sorted(catalogue.glob("*/test.yml")), extra),
+        ),
+        env=hullkit.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 150
+    session = None
+    while time.monotonic() < deadline and process.poll() is None and (session is None or session.returncode):
+        session = remote(key, port, "tty; touch /x; id -u")
+        time.sleep(0.5)
+    out, err = process.communicate(timeout=120)
+    report = json.loads(out or "{}")
+    assert report, err[-3000:]
     failed = [f"{each['name']}: {each['message']}" for each in report["guest"]["checks"] if not each["ok"]]
-    assert (code, failed) == (0, [])
+    assert (process.returncode, failed) == (0, [])
     checked = {each["name"].partition(":")[0] for each in report["guest"]["checks"]}
     assert set(catalogue_names()) <= checked
+    assert session is not None
+    assert session.stdout.splitlines() == ["/dev/pts/0", "touch: /x: Read-only file system", "0"], session
