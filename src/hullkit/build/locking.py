@@ -17,10 +17,7 @@ from hullkit.lock.lock import Lock, Pins
 def recipes(config: SystemConfig) -> dict[str, Recipe]:
     """Every component of the system, bases included, by name."""
     found: dict[str, Recipe] = {}
-    named = list(references(config))
-    if config.kernel.image:
-        named.append((config.kernel.image, ("kernel", "image")))
-    for reference, path in named:
+    for reference, path in references(config):
         if not reference.startswith(COMPONENT):
             continue
         try:
@@ -39,17 +36,47 @@ def codecs() -> dict[str, str]:
     return {"zstandard": zstandard.__version__}
 
 
+def image_digests(context: Context, config: SystemConfig) -> dict[str, str]:
+    """Canonical reference → digest of what the registry gives for it now; those with a digest pin themselves.
+
+    Offline: what the cache has.
+    """
+    from hullkit.oci.local import find_root
+    from hullkit.oci.pull import registry_digest
+    from hullkit.oci.reference import Reference
+    from hullkit.oci.registry import Client
+    from hullkit.oci.store import Store
+
+    found: dict[str, str] = {}
+    with Client(context) as client:
+        for text, path in references(config):
+            if text.startswith(COMPONENT):
+                continue
+            try:
+                reference = Reference.parse(text)
+                if reference.digest or str(reference) in found:
+                    continue
+                known = find_root(Store(context.cache), reference, context.arch) if context.offline else None
+                found[str(reference)] = known or registry_digest(client, reference)
+            except HullError as error:
+                error.where = error.where or config.position(*path)
+                raise
+    return found
+
+
 def resolve_pins(context: Context, config: SystemConfig) -> Pins:
-    """Pins for everything, from the archive as it is now."""
+    """Pins for everything, from the archive and the registries as they are now."""
     from hullkit.component.tools import DebianTools
 
     found = recipes(config)
+    images = image_digests(context, config)
     with context.bus.step("resolve packages"):
         return Pins(
             components={name: resolve(context, recipe, None).used for name, recipe in found.items()},
             recipes={name: recipe.folder.digest for name, recipe in found.items()},
             tools=DebianTools(context).tool_packages(),
             codecs=codecs(),
+            images=images,
         )
 
 

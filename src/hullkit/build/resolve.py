@@ -2,74 +2,127 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hullkit.assemble.images import Images, SystemImage
 from hullkit.config.model import SystemConfig, base_directory
 from hullkit.context import Context
-from hullkit.errors import HullError, NotFound, Position
+from hullkit.errors import HullError
 from hullkit.lock.lock import Lock
 from hullkit.oci.image import Image
+from hullkit.oci.local import find_local
+from hullkit.oci.reference import Reference
 from hullkit.oci.store import Store
+
+if TYPE_CHECKING:
+    from hullkit.oci.registry import Client
 
 DEFAULT_PROFILE = "qemu"
 COMPONENT = "@component:"
+_KERNEL = ("kernel", "image")
 
 
 def references(config: SystemConfig) -> Iterator[tuple[str, tuple[str | int, ...]]]:
-    """Every image reference but the kernel's, with the path of the value that names it."""
+    """Every image reference, the kernel's first, with the path of the value that names it."""
+    if config.kernel.image:
+        yield config.kernel.image, ("kernel", "image")
     for number, reference in enumerate(config.init):
         yield reference, ("init", number)
     for kind, number, entry in config.containers():
         yield entry.image, (kind, number, "image")
 
 
-def resolve_images(context: Context, config: SystemConfig, lock: Lock | None) -> Images:
-    """Find or build every image; several at a time, an error names the place that asked for the image."""
-    store = Store(context.cache)
-    first: dict[str, tuple[str | int, ...]] = {}
+def resolve_images(context: Context, config: SystemConfig, lock: Lock | None, *, pull: bool = False) -> Images:
+    """Find, pull or build every image; several at a time, an error names the place that asked for the image.
+
+    ``pull``: ask the registries even for images that the cache has.
+    """
+    resolver = _Resolver(context, config, lock, pull)
+    first: dict[tuple[str, str | None], tuple[str | int, ...]] = {}
     for reference, path in references(config):
-        first.setdefault(reference, path)
-
-    def resolve(reference: str, path: tuple[str | int, ...], profile: str | None) -> SystemImage:
-        where = config.position(*path)
-        base = Path(base_directory(config, *path))
-        image = _resolve_one(context, store, reference, base, profile, lock, where)
-        return SystemImage(context, store, reference, image, tuple(image.layers), where)
-
-    with ThreadPoolExecutor(max_workers=context.jobs) as pool:
-        kernel = None
-        if config.kernel.image:
-            profile = config.kernel.profile or DEFAULT_PROFILE
-            kernel = pool.submit(resolve, config.kernel.image, ("kernel", "image"), profile)
-        waiting = {reference: pool.submit(resolve, reference, path, None) for reference, path in first.items()}
-        found = {reference: future.result() for reference, future in waiting.items()}
-        return Images(found, kernel.result() if kernel else None)
+        first.setdefault((reference, resolver.profile(path)), path)
+    with resolver, ThreadPoolExecutor(max_workers=context.jobs) as pool:
+        waiting = {key: pool.submit(resolver.resolve, *key, path) for key, path in first.items()}
+        try:
+            found = {key: future.result() for key, future in waiting.items()}
+        except BaseException:
+            resolver.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    kernel = next((image for key, image in found.items() if first[key] == _KERNEL), None)
+    return Images({key[0]: image for key, image in found.items() if first[key] != _KERNEL}, kernel)
 
 
-def _resolve_one(
-    context: Context,
-    store: Store,
-    reference: str,
-    base: Path,
-    profile: str | None,
-    lock: Lock | None,
-    where: Position | None,
-) -> Image:
-    try:
-        if reference.startswith(COMPONENT):
-            from hullkit.component.component import component_image
+class _Resolver:
+    """Shares one registry client, made when it is first needed, between all images."""
 
-            return component_image(context, reference, base_dir=base, profile=profile, lock=lock)
-        image = store.find(reference, context.arch)
-        if image is None:
-            raise NotFound(
-                f"the image {reference} is not in the cache, and hullkit cannot pull from registries yet",
-                hint="use a component: @component:NAME",
-            )
-        return image
-    except HullError as error:
-        error.where = error.where or where
-        raise
+    def __init__(self, context: Context, config: SystemConfig, lock: Lock | None, pull: bool) -> None:
+        self._context = context
+        self._config = config
+        self._lock = lock
+        self._pull = pull
+        self._store = Store(context.cache)
+        self._closing = ExitStack()
+        self._mutex = threading.Lock()
+        self._client: Client | None = None
+
+    def __enter__(self) -> _Resolver:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._closing.__exit__(*error)
+
+    def stop(self) -> None:
+        """End what is being pulled."""
+        with self._mutex:
+            if self._client is not None:
+                self._client.stop()
+
+    def profile(self, path: tuple[str | int, ...]) -> str | None:
+        """The hardware profile that the image at a place is for: only kernels have one."""
+        return (self._config.kernel.profile or DEFAULT_PROFILE) if path == _KERNEL else None
+
+    def resolve(self, reference: str, profile: str | None, path: tuple[str | int, ...]) -> SystemImage:
+        where = self._config.position(*path)
+        try:
+            if reference.startswith(COMPONENT):
+                base = Path(base_directory(self._config, *path))
+                image = self._component(reference, base, profile)
+            else:
+                image = self._plain(reference)
+        except HullError as error:
+            error.where = error.where or where
+            raise
+        return SystemImage(self._context, self._store, reference, image, tuple(image.layers), where)
+
+    def _component(self, reference: str, base: Path, profile: str | None) -> Image:
+        from hullkit.component.component import component_image
+
+        return component_image(self._context, reference, base_dir=base, profile=profile, lock=self._lock)
+
+    def _plain(self, text: str) -> Image:
+        """An image of the store, else of its registry. One with a digest never changes and is asked for once."""
+        reference = Reference.parse(text)
+        if not reference.digest and self._lock is not None and (digest := self._lock.image(str(reference))):
+            reference = replace(reference, digest=digest)
+        if reference.digest or not self._pull:
+            image = find_local(self._store, reference, self._context.arch)
+            if image is not None:
+                return image
+        from hullkit.oci.pull import pull
+
+        return pull(self._shared_client(), reference, self._context.arch)
+
+    def _shared_client(self) -> Client:
+        from hullkit.oci.registry import Client
+
+        with self._mutex:
+            if self._client is None:
+                self._client = self._closing.enter_context(Client(self._context))
+            return self._client

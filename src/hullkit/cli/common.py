@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 import click
 
 from hullkit.cache import Cache, default_cache_root
-from hullkit.context import DEBIAN_ARCH, Context, Tool, host_arch
+from hullkit.context import DEBIAN_ARCH, Context, Registries, Tool, host_arch
 from hullkit.events import Bus
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+#: the last one wins
+_MIRROR_VARIABLES = ("LINUXKIT_MIRROR", "HULLKIT_MIRROR")
 
 _OPTIONS = [
     click.option("--cache", type=click.Path(path_type=Path), help="Cache directory.  [env: HULLKIT_CACHE]"),
@@ -29,6 +31,21 @@ _OPTIONS = [
         metavar="ARCH",
         type=click.Choice(list(DEBIAN_ARCH)),
         help="Accept a package index that does not match its signature (a mirror in mid-sync).",
+    ),
+    click.option(
+        "--mirror",
+        "mirrors",
+        multiple=True,
+        metavar="[REG=]URL",
+        help="Ask this registry for the images of REG, or of all.  [env: HULLKIT_MIRROR, LINUXKIT_MIRROR]",
+    ),
+    click.option(
+        "--cert-file",
+        "certificates",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="PEM file of another authority to trust for registries.",
     ),
     click.option("--progress", type=click.Choice(["auto", "plain", "json", "none"]), default="auto", show_default=True),
     click.option("-v", "--verbose", is_flag=True, help="Show each command that is run."),
@@ -64,6 +81,16 @@ def with_lock(context: Context, host_tools: bool, lock: Any) -> Context:
     return replace(context, tools=LazyTools(context, host_tools, lock))
 
 
+def _registries(mirrors: tuple[str, ...], certificates: tuple[Path, ...]) -> Registries:
+    """What the environment says, then the options, which win."""
+    given = [word for name in _MIRROR_VARIABLES for word in os.environ.get(name, "").replace(",", " ").split()]
+    if not given and not mirrors:
+        return Registries(certificates=certificates)
+    from hullkit.oci.mirrors import parse_mirrors
+
+    return Registries(parse_mirrors([*given, *mirrors]), certificates)
+
+
 def context_options(function: Function) -> Function:
     """Add the common options to a command and pass it ``context`` (and ``host_tools``) instead of them."""
 
@@ -76,6 +103,8 @@ def context_options(function: Function) -> Function:
         host_tools: bool,
         debian_mirror: str | None,
         allow_unverified_index: tuple[str, ...],
+        mirrors: tuple[str, ...],
+        certificates: tuple[Path, ...],
         progress: str,
         verbose: bool,
         quiet: bool,
@@ -91,6 +120,7 @@ def context_options(function: Function) -> Function:
             offline=offline,
             debian_mirror=debian_mirror or os.environ.get("HULLKIT_DEBIAN_MIRROR") or None,
             unverified_indexes=frozenset(allow_unverified_index),
+            registries=_registries(mirrors, certificates),
         )
         context = with_lock(context, host_tools, None)
         with listening(bus, progress, verbose=verbose, quiet=quiet):

@@ -21,6 +21,7 @@ _OPTIONS = [
     click.argument("files", nargs=-1, required=True, metavar="FILE..."),
     click.option("--name", help="Name of the system and prefix of its outputs.  [default: base name of the last FILE]"),
     click.option("--layout", type=click.Choice(["packed", "flat"]), help="How root file systems are stored."),
+    click.option("--pull", is_flag=True, help="Ask the registries even for images that are in the cache."),
     click.option("--locked", is_flag=True, help="Use the lock beside FILE, and refuse anything that differs from it."),
     click.option("--lock-file", type=click.Path(path_type=Path), help="The lock to use.  [default: FILE with .lock]"),
 ]
@@ -63,6 +64,7 @@ def load_system(
     host_tools: bool,
     name: str | None,
     layout: str | None,
+    pull: bool,
     locked: bool,
     lock_file: Path | None,
 ) -> tuple[Context, SystemConfig, System]:
@@ -74,4 +76,5 @@ def load_system(
     lock = find_lock(lock_path(files, lock_file), context.arch, required=locked or lock_file is not None, strict=locked)
     if lock is not None:
         context = with_lock(context, host_tools, lock)
-    return context, config, build_system(context, config, name_of(files, name), layout=layout, lock=lock)
+    system = build_system(context, config, name_of(files, name), layout=layout, lock=lock, pull=pull)
+    return context, config, system

@@ -1,10 +1,11 @@
-"""The lock file: one JSON document that pins every package, tool and codec of a system, for each architecture.
+"""The lock file: one JSON document that pins every image, package, tool and codec of a system, for each architecture.
 
     {"version": 1, "architectures": {ARCH: {
         "codecs": {NAME: VERSION},
         "recipes": {COMPONENT: SHA256 of its recipe},
         "components": {COMPONENT: [PACKAGE KEY, ...]},
         "tools": {TOOLSET: [PACKAGE KEY, ...]},
+        "images": {REFERENCE: DIGEST of what the registry gives for it},
         "packages": {PACKAGE KEY: {name, version, arch, suite, path, sha256, size, source, source_version, time}}}}}
 
 A package key is NAME_VERSION_ARCH. Every package carries the time of the index it came from, by which Debian's
@@ -17,15 +18,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hullkit.cache import atomic_write, host_errors
 from hullkit.debian.package import Package
-from hullkit.errors import ConfigError, DriftError, NotFound
+from hullkit.errors import ConfigError, DriftError, NotFound, TrustError
+from hullkit.oci.digest import check_digest
 
 VERSION = 1
 _HINT = "make the lock again with: hullkit lock"
 _MAX_BYTES = 64 << 20
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Pins:
     recipes: Mapping[str, str] = field(default_factory=dict)
     tools: Mapping[str, tuple[Package, ...]] = field(default_factory=dict)
     codecs: Mapping[str, str] = field(default_factory=dict)
+    #: canonical reference → digest of the index or manifest
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,11 @@ class Lock:
         """The packages of a set of host tools, by the same rule."""
         return self._find(self.pins.tools, "tools", toolset)
 
-    def _find(self, known: Mapping[str, tuple[Package, ...]], kind: str, name: str) -> tuple[Package, ...] | None:
+    def image(self, reference: str) -> str | None:
+        """The digest of an image reference, by the same rule."""
+        return self._find(self.pins.images, "image", reference)
+
+    def _find(self, known: Mapping[str, Value], kind: str, name: str) -> Value | None:
         if name not in known and self.strict:
             raise DriftError(f"{self.path}: the {kind} {name} is not locked", hint=_HINT)
         return known.get(name)
@@ -123,6 +132,7 @@ def _render(pins: Pins) -> dict[str, Any]:
     return {
         "codecs": dict(pins.codecs),
         "recipes": dict(pins.recipes),
+        "images": dict(pins.images),
         "components": {name: sorted(map(_key, group)) for name, group in pins.components.items()},
         "tools": {name: sorted(map(_key, group)) for name, group in pins.tools.items()},
         "packages": packages,
@@ -137,6 +147,7 @@ def _parse(data: Any, what: str) -> Pins:
             return {name: tuple(packages[key] for key in keys) for name, keys in data[section].items()}
 
         recipes, codecs = dict(data["recipes"]), dict(data["codecs"])
-        return Pins(groups("components"), recipes, groups("tools"), codecs)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        images = {str(name): check_digest(digest) for name, digest in data.get("images", {}).items()}
+        return Pins(groups("components"), recipes, groups("tools"), codecs, images)
+    except (KeyError, TypeError, AttributeError, ValueError, TrustError) as error:
         raise ConfigError(f"{what}: the lock is damaged", hint=_HINT) from error

@@ -36,6 +36,8 @@ from hullkit.net.transfer import (
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
+__all__ = ["Authorizer", "Http", "OnBytes", "Policy", "Reply", "Upload"]
+
 #: what a transfer may bring when its size is not known beforehand
 DEFAULT_MAX_SIZE = 8 << 30
 #: bytes beyond all attempts before that an attempt must bring so that it does not count as a failed one

@@ -111,7 +111,7 @@ class Transfer:
             self.on_bytes, told = None, self.on_bytes
             self.restart()
             self.on_bytes = told
-        elif self.on_bytes:
+        elif self.on_bytes and self.done:
             self.on_bytes(self.done)
 
     def wrong_digest(self) -> str:

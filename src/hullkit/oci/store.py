@@ -8,7 +8,8 @@ any moment leaves a valid store.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,11 +21,25 @@ from hullkit.oci.image import CONFIG, LAYER, MANIFEST, Image, Layer
 from hullkit.tree.entry import CHUNK, Bytes, Entry, EntryType, FileSlice
 from hullkit.tree.tar import write_tar
 
-_INDEX = "application/vnd.oci.image.index.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 _REF_NAME = "org.opencontainers.image.ref.name"
+#: of an entry in index.json: what its name stands for in the registry, when that is an index
+_ROOT = "org.hullkit.root"
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
 _MAX_INDEX = 64 << 20
 _MAX_IMAGES = 100_000
+_WHAT = "index.json of the cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One name of the store. ``digest`` is the image's; ``root`` the manifest's or index's that has the name in the
+    registry."""
+
+    name: str
+    arch: str
+    digest: str
+    root: str
 
 
 class Store:
@@ -76,6 +91,19 @@ class Store:
             digest = checked.finish()
             self._publish(made, digest)
         return Descriptor(media_type, digest, checked.size)
+
+    def receive(self, digest: str, size: int, bring: Callable[[Path], object]) -> None:
+        """Have a blob brought unless it is there: ``bring(path)`` makes the file complete and verified, or raises.
+
+        One at a time for each blob, between processes too.
+        """
+        path = self._path(digest)
+        with self._cache.lock(f"blob {digest}"):
+            if path.is_file() and path.stat().st_size == size:
+                return
+            self._ensure_layout()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            bring(path)
 
     def _publish(self, made: Path, digest: str) -> None:
         self._ensure_layout()
@@ -129,22 +157,43 @@ class Store:
         """The image with this manifest digest; NotFound when the store does not have it."""
         return Image(self, Descriptor(MANIFEST, digest, self.blob(digest).stat().st_size))
 
-    def tag(self, name: str, arch: str, digest: str) -> None:
-        """Name the image ``digest`` for an architecture; the name is taken from the image that had it."""
+    def tag(self, name: str, arch: str, digest: str, root: str | None = None) -> None:
+        """Name the image ``digest`` for an architecture; the name is taken from the image that had it.
+
+        ``root``: the digest of the index by which a registry gave the image.
+        """
         image = self.image(digest)
+        annotations = {_REF_NAME: name, **({_ROOT: root} if root and root != digest else {})}
         entry = {
             **image.descriptor.as_json(),
             "mediaType": image.manifest.get("mediaType", MANIFEST),
             "platform": {"architecture": arch, "os": "linux"},
-            "annotations": {_REF_NAME: name},
+            "annotations": annotations,
         }
-        with self._cache.lock("oci index"):
-            known = {_key(each): each for each in self._index()}
-            if known.get((name, arch)) == entry:
-                return
+
+        def change(known: dict[tuple[str, str], dict[str, Any]]) -> None:
             known[name, arch] = entry
+
+        self._change(change)
+
+    def untag(self, name: str, arch: str | None = None) -> None:
+        """Take a name away, for one architecture or for all. The blobs stay."""
+
+        def change(known: dict[tuple[str, str], dict[str, Any]]) -> None:
+            for key in [key for key in known if key[0] == name and arch in (None, key[1])]:
+                del known[key]
+
+        self._change(change)
+
+    def _change(self, change: Callable[[dict[tuple[str, str], dict[str, Any]]], None]) -> None:
+        with self._cache.lock("oci index"):
+            before = {_key(each): each for each in self._index()}
+            known = dict(before)
+            change(known)
+            if known == before:
+                return
             manifests = [known[key] for key in sorted(known)]
-            index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests}
+            index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
             self._ensure_layout()
             self._write(self._cache.path("oci", "index.json"), encode(index))
 
@@ -152,9 +201,19 @@ class Store:
         """The image with this name for an architecture; None when there is none (any more)."""
         for entry in self._index():
             if _key(entry) == (name, arch):
-                descriptor = descriptor_of(entry, "index.json of the cache")
+                descriptor = descriptor_of(entry, _WHAT)
                 return Image(self, descriptor) if self.has(descriptor.digest) else None
         return None
+
+    def names(self) -> list[Named]:
+        """Every name whose image is there, sorted."""
+        found = []
+        for entry in self._index():
+            (name, arch), descriptor = _key(entry), descriptor_of(entry, _WHAT)
+            if self.has(descriptor.digest):
+                root = descriptor.annotations.get(_ROOT, descriptor.digest)
+                found.append(Named(name, arch, descriptor.digest, root))
+        return sorted(found, key=lambda each: (each.name, each.arch))
 
     def _index(self) -> list[dict[str, Any]]:
         path = self._cache.path("oci", "index.json")
@@ -170,9 +229,8 @@ class Store:
 
 
 def _key(entry: Mapping[str, Any]) -> tuple[str, str]:
-    what = "index.json of the cache"
-    name = strings_of(entry, "annotations", what).get(_REF_NAME, "")
-    return name, str(object_of(entry, "platform", what).get("architecture", ""))
+    name = strings_of(entry, "annotations", _WHAT).get(_REF_NAME, "")
+    return name, str(object_of(entry, "platform", _WHAT).get("architecture", ""))
 
 
 class _Checked:
@@ -226,7 +284,7 @@ def export_layout(image: Image, stream: BinaryIO, name: str) -> None:
         "platform": {"architecture": image.architecture, "os": "linux"},
         "annotations": {_REF_NAME: name},
     }
-    index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [named]}
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [named]}
     files: dict[str, Bytes | FileSlice] = {"index.json": Bytes(encode(index)), "oci-layout": Bytes(encode(_LAYOUT))}
     for digest in digests:
         path = store.blob(digest)
