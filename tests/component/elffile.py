@@ -5,13 +5,11 @@ from __future__ import annotations
 import struct
 
 
-def elf(
-    needed: tuple[str, ...] = (), *, interpreter: str = "", soname: str = "", runpath: str = "", machine: int = 62
-) -> bytes:
+def elf(needed: tuple[str, ...] = (), *, interpreter: str = "", runpath: str = "", machine: int = 62) -> bytes:
     """A 64-bit little-endian file: ELF header, program headers, dynamic section, strings."""
     strings = b"\0"
     tags: list[tuple[int, int]] = []
-    for tag, text in [*((1, name) for name in needed), (14, soname), (29, runpath)]:
+    for tag, text in [*((1, name) for name in needed), (29, runpath)]:
         if text:
             tags.append((tag, len(strings)))
             strings += text.encode() + b"\0"

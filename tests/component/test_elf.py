@@ -37,18 +37,17 @@ def test_agrees_with_readelf(path: str) -> None:
     assert f"program interpreter: {info.interpreter}]" in shown
 
 
-def test_search_path_and_soname(tmp_path: Path) -> None:
+def test_search_path(tmp_path: Path) -> None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("needs a C compiler")
     source = tmp_path / "x.c"
     source.write_text("int x(void) { return 1; }\n")
     library = tmp_path / "libx.so"
-    options = ["-shared", "-fPIC", "-Wl,-soname,libx.so.7", "-Wl,-rpath,$ORIGIN/a:/b", "-o", str(library)]
+    options = ["-shared", "-fPIC", "-Wl,-rpath,$ORIGIN/a:/b", "-o", str(library)]
     subprocess.run([compiler, *options, str(source)], check=True)
     info = read_file(library)
     assert info is not None
-    assert info.soname == "libx.so.7"
     assert info.search_path == ("$ORIGIN/a", "/b")
     assert info.interpreter == ""
 

@@ -238,7 +238,11 @@ def test_errors_of_a_build_have_positions(context: Context, tmp_path: Path) -> N
     head = 'name: x\nsummary: s\nlicence: MIT\nrole: service\nversion: "1"\n'
     for text, place, message in [
         ("debian: {packages: [crun], only: [crun], keep: [usr/bin/runc]}\n", "6:49", "matches no file"),
-        ("base: [libc]\ndebian: {packages: [crun], only: [crun], keep: [usr/bin/crun]}\n", "7:49", "add libsystemd0 to debian.only"),
+        (
+            "base: [libc]\ndebian: {packages: [crun], only: [crun], keep: [usr/bin/crun]}\n",
+            "7:49",
+            "add libsystemd0 to debian.only",
+        ),
         ("debian: {packages: [crun], only: [crum]}\n", "6:35", "needed: crun, gcc-14-base, libc6"),
         ("debian: {packages: [crun], only: [crun], keep: []}\ncopy: {a: b}\n", "7:7", "no file a"),
         ("files:\n  - {path: usr/bin/x, mode: '0755', contents: '#!/bin/sh'}\n", "1:1", "add busybox to base"),

@@ -19,7 +19,7 @@ MAGIC = b"\x7fELF"
 MACHINES = {"amd64": 62, "arm64": 183, "riscv64": 243, "ppc64le": 21, "s390x": 22}
 
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
-_DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 10, 14, 15, 29
+_DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_RPATH, _DT_RUNPATH = 1, 5, 10, 15, 29
 _SHT_NOBITS = 8
 _MAX_HEADERS = 4096
 _MAX_DYNAMIC = 1 << 20
@@ -35,7 +35,6 @@ class ElfInfo:
 
     machine: int
     interpreter: str = ""
-    soname: str = ""
     needed: tuple[str, ...] = ()
     search_path: tuple[str, ...] = ()
 
@@ -190,7 +189,7 @@ def _dynamic(
 
     paths = texts(_DT_RUNPATH) or texts(_DT_RPATH)
     search = tuple(part for path in paths for part in path.split(":") if part)
-    return ElfInfo(header.machine, interpreter, "".join(texts(_DT_SONAME)[:1]), tuple(texts(_DT_NEEDED)), search)
+    return ElfInfo(header.machine, interpreter, tuple(texts(_DT_NEEDED)), search)
 
 
 def _file_offset(segments: list[_Segment], address: int, name: str) -> int:
