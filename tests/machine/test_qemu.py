@@ -82,7 +82,8 @@ def test_the_kernel_command_line_keeps_what_it_says() -> None:
 
     assert cmdline("quiet", False) == "quiet console=ttyS0"
     assert cmdline("", True) == "console=ttyS0 panic=-1"
-    assert cmdline("console=tty0 panic=5", True) == "console=tty0 panic=5"
+    assert cmdline("console=ttyS0,115200 panic=5", True) == "console=ttyS0,115200 panic=5"
+    assert cmdline("console=tty0", False) == "console=tty0 console=ttyS0"
 
 
 def test_accelerators() -> None:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 #: a published port stays reachable for so long after the checks, so that somebody can try it
 _HOLD_PUBLISHED = 10.0
+#: options about the machine and the run; all others are about the input (``cli.inputs``)
+_ABOUT_THE_MACHINE = frozenset(
+    "cpus mem disks publish networking data data_file accel qemu devices timeout hold console_log".split()
+)
 #: what ``--json`` names as the culprit when the run broke off before there was a machine to blame
 _CULPRITS: dict[type[HullError], str] = {
     ConfigError: "configuration",
@@ -95,7 +99,7 @@ def _run(
     """Build and boot; the report of a checked run, None after an interactive one."""
     from hullkit.machine.process import Stopped, stop_signals
 
-    inputs = {name: given[name] for name in ("name", "layout", "locked", "lock_file")}
+    inputs = {name: value for name, value in given.items() if name not in _ABOUT_THE_MACHINE}
     options = machine_options(context, host_tools, given)
     hold, console_log = given["hold"], given["console_log"]
     if hold is not None and not 0 <= hold < 1e7:

@@ -128,11 +128,12 @@ def arguments(program: Program, boot: BootFiles, options: MachineOptions, wires:
 
 
 def kernel_command_line(boot: BootFiles, options: MachineOptions, *, once: bool) -> str:
-    """The system's own line, the console of this machine when it names none, and (``once``) an end at a panic."""
+    """The system's own line, this machine's console unless it names it, and (``once``) an end at a panic."""
     words = boot.cmdline.split()
     line = boot.cmdline
-    if not any(word.startswith("console=") for word in words):
-        line += f" console={WIRINGS[options.arch].console}"
+    console = f"console={WIRINGS[options.arch].console}"
+    if not any(word == console or word.startswith(console + ",") for word in words):
+        line += f" {console}"
     if once and not any(word.startswith("panic=") for word in words):
         line += " panic=-1"
     return line.strip()
