@@ -35,7 +35,21 @@ if TYPE_CHECKING:
 _HOLD_PUBLISHED = 10.0
 #: options about the machine and the run; all others are about the input (``cli.inputs``)
 _ABOUT_THE_MACHINE = frozenset(
-    "cpus mem disks publish networking data data_file accel qemu devices timeout hold console_log".split()
+    [
+        "cpus",
+        "mem",
+        "disks",
+        "publish",
+        "networking",
+        "data",
+        "data_file",
+        "accel",
+        "qemu",
+        "devices",
+        "timeout",
+        "hold",
+        "console_log",
+    ]
 )
 #: what ``--json`` names as the culprit when the run broke off before there was a machine to blame
 _CULPRITS: dict[type[HullError], str] = {
