@@ -8,7 +8,7 @@
     tmp/      work in progress; one directory per running task, locked while it lives
     locks/    lock files
 
-Everything outside ``tmp`` and ``locks`` appears by rename, complete or not at all.
+Everything outside ``tmp``, ``locks`` and ``go-build`` appears by rename, complete or not at all.
 """
 
 from __future__ import annotations
