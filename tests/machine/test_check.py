@@ -68,6 +68,7 @@ def test_all_is_well(tmp_path: Path) -> None:
         ),
         ("stage('init'); say(event='failed', culprit='dns', message='gave up'); commands()", "dns", "gave up"),
         ("stage('init'); say(event='fatal', message='no hull.json'); commands()", "init", "no hull.json"),
+        ("stage('init'); say(event='fatal', message='no hull.json'); sys.exit(0)", "init", "no hull.json"),
         ("console.sendall(b'Kernel panic - not syncing: no\\n'); time.sleep(60)", "kernel", "no"),
         ("stage('init'); console.sendall(b'Kernel panic - not syncing: no\\n'); sys.exit(0)", "kernel", "no"),
         ("up(); console.sendall(b'Kernel panic - not syncing: no\\n'); time.sleep(60)", "kernel", "no"),

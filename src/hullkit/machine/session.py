@@ -152,7 +152,9 @@ class Session:
             return self._broken
         self._broken = True
         self._drain(0 if ended else _LAST_WORDS)
-        self._fail(*(self.log.symptom or self._how_it_ended()))
+        if self.log.symptom is not None or self.machine.exit_code != 0 or not self.failures:
+            # a power-off after init has said why is not news
+            self._fail(*(self.log.symptom or self._how_it_ended()))
         return True
 
     def _drain(self, seconds: float) -> None:
