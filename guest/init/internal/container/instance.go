@@ -70,7 +70,8 @@ func (i *instance) Kill() error {
 }
 
 func (i *instance) drain(log *logs.Log) {
-	io.Copy(log, i.output)
+	// io.Copy would keep eight times as much for each container
+	io.CopyBuffer(log, struct{ io.Reader }{i.output}, make([]byte, 4096))
 	log.Flush()
 	close(i.drained)
 }

@@ -201,16 +201,20 @@ func linkRequest(what string, kind, flags uint16, info syscall.IfInfomsg, attrib
 	for _, each := range attributes {
 		body = append(body, each...)
 	}
-	message := binary.NativeEndian.AppendUint32(nil, uint32(syscall.NLMSG_HDRLEN+len(body)))
-	message = binary.NativeEndian.AppendUint16(message, kind)
-	message = binary.NativeEndian.AppendUint16(message, flags|syscall.NLM_F_REQUEST|syscall.NLM_F_ACK)
-	message = binary.NativeEndian.AppendUint32(message, 1)
-	message = binary.NativeEndian.AppendUint32(message, 0)
-	message = append(message, body...)
-	if err := exchange(message); err != nil {
+	if err := exchange(netlinkMessage(kind, flags|syscall.NLM_F_REQUEST|syscall.NLM_F_ACK, body)); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
+}
+
+// netlinkMessage puts struct nlmsghdr before a body.
+func netlinkMessage(kind, flags uint16, body []byte) []byte {
+	message := binary.NativeEndian.AppendUint32(nil, uint32(syscall.NLMSG_HDRLEN+len(body)))
+	message = binary.NativeEndian.AppendUint16(message, kind)
+	message = binary.NativeEndian.AppendUint16(message, flags)
+	message = binary.NativeEndian.AppendUint32(message, 1)
+	message = binary.NativeEndian.AppendUint32(message, 0)
+	return append(message, body...)
 }
 
 func exchange(message []byte) error {

@@ -166,6 +166,23 @@ func TestSizesOfKernelStructures(t *testing.T) {
 	}
 }
 
+func TestACPIEvents(t *testing.T) {
+	class := append([]byte("button/power"), make([]byte, 8+15+1+8)...)
+	event := netlinkMessage(26, 0, append([]byte{1, 1, 0, 0}, rawAttribute(acpiAttrEvent, class)...))
+	if got := acpiClass(event); got != "button/power" {
+		t.Errorf("%q", got)
+	}
+	for _, damaged := range [][]byte{nil, event[:10], event[:21], netlinkMessage(26, 0, []byte{1, 1}), netlinkMessage(syscall.NLMSG_ERROR, 0, event)} {
+		if got := acpiClass(damaged); got != "" {
+			t.Errorf("%x is %q", damaged, got)
+		}
+	}
+	if list := attributeList([]byte{8, 0, 1, 0, 'a', 'b', 'c', 'd', 5, 0, 2, 0x80, 'e', 0, 0, 0, 2, 0, 1, 0}); len(list) != 2 ||
+		list[1].kind != 2 || string(list[1].value) != "e" {
+		t.Errorf("%v", list)
+	}
+}
+
 func TestUname(t *testing.T) {
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil || Uname() != strings.TrimSpace(string(release)) {

@@ -3,6 +3,7 @@ package system
 import (
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"hullkit/guest/init/internal/checks"
@@ -48,6 +49,12 @@ func (s *System) request(how action) {
 	}
 }
 
+// watchPowerButton: a virtual machine is asked to end by its host in this way.
+func (s *System) watchPowerButton() {
+	err := sys.WatchPowerButton(func() { s.request(powerOff) })
+	s.console.Debug("power button: %v", err)
+}
+
 // command handles one from the host.
 func (s *System) command(name string) {
 	switch name {
@@ -65,6 +72,7 @@ func (s *System) check() {
 	s.checking.Lock()
 	defer s.checking.Unlock()
 	s.channel.Send(control.Report(s.report().JSON()))
+	debug.FreeOSMemory()
 }
 
 // statuses of onboot containers and services; none before the root is there.

@@ -56,8 +56,7 @@ type stage struct {
 // Run boots the system and returns never.
 func Run() {
 	// a supervisor that sleeps most of the time needs little
-	runtime.GOMAXPROCS(min(runtime.NumCPU(), 4))
-	debug.SetGCPercent(20)
+	runtime.GOMAXPROCS(min(runtime.NumCPU(), 2))
 	s := &System{shutdown: make(chan action, 8), stopping: make(chan struct{}), onbootDone: make(chan bool, 1)}
 	s.channel = control.New(s.command)
 	early := boot.EarlyMounts()
@@ -76,6 +75,7 @@ func Run() {
 		s.fatal(err)
 	}
 	go s.watchPort()
+	go s.watchPowerButton()
 	go s.runContainers()
 	s.finish(<-s.shutdown)
 }
@@ -181,7 +181,8 @@ func (s *System) settled() {
 		s.channel.Send(control.Up(s.clock.uptime()))
 	}
 	s.console.Print(s.summary(up)...)
-	// booting took more memory than watching does
+	// booting took more memory than watching does; a small heap is collected quickly
+	debug.SetGCPercent(20)
 	debug.FreeOSMemory()
 }
 
