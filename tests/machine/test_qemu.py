@@ -32,7 +32,7 @@ def test_there_is_a_wiring_for_every_architecture() -> None:
     [
         ("amd64", ["-machine pc", "-cpu max", "-serial chardev:console", "virtio-net-pci", "console=ttyS0"]),
         ("arm64", ["-machine virt", "pauth-impdef=on", "console=ttyAMA0"]),
-        ("riscv64", ["-machine virt", "console=ttyS0"]),
+        ("riscv64", ["-machine virt", "-cpu rv64", "console=ttyS0"]),
         ("ppc64le", ["-machine pseries", "-cpu power9", "console=hvc0"]),
         ("s390x", ["s390-ccw-virtio", "sclpconsole,chardev=console", "virtio-net-ccw", "console=ttysclp0"]),
     ],

@@ -39,7 +39,8 @@ WIRINGS: Mapping[str, Wiring] = {
     "amd64": Wiring("qemu-system-x86_64", "pc", "max", data=("usr/share/qemu", "usr/share/seabios")),
     # pauth-impdef: the architected pointer authentication costs TCG a third of its speed
     "arm64": Wiring("qemu-system-aarch64", "virt,gic-version=max", "max,pauth-impdef=on", console="ttyAMA0"),
-    "riscv64": Wiring("qemu-system-riscv64", "virt", "max"),
+    # not "max": with every extension on, the kernel does not come to its first line
+    "riscv64": Wiring("qemu-system-riscv64", "virt", "rv64"),
     "ppc64le": Wiring("qemu-system-ppc64", "pseries", "power9", console="hvc0"),
     "s390x": Wiring(
         "qemu-system-s390x",
