@@ -23,7 +23,8 @@ from hullkit.context import Context
 from hullkit.errors import HullError, NotFound, TrustError
 from hullkit.oci.digest import check_digest, digest_of
 from hullkit.oci.image import LAYER
-from hullkit.oci.store import Store, export_layout
+from hullkit.oci.export import export_layout
+from hullkit.oci.store import Store
 from tests.oci.images import CONFIG, file, image_of, layer_of, tar_of
 
 
@@ -148,8 +149,8 @@ def test_an_image_whose_manifest_is_gone_is_not_found(store: Store) -> None:
 def test_export_is_a_layout_and_always_the_same(store: Store) -> None:
     image = image_of(store, [file("a", b"1")])
     first, second = io.BytesIO(), io.BytesIO()
-    export_layout(image, first, "name:1")
-    export_layout(image, second, "name:1")
+    export_layout([("name:1", image)], first)
+    export_layout([("name:1", image)], second)
     assert first.getvalue() == second.getvalue()
     first.seek(0)
     with tarfile.open(fileobj=first) as archive:

@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("run", "Build a system and boot it in a virtual machine."),
     "lint": ("lint", "Check configuration files and say what is wrong, and where."),
     "lock": ("lock", "Pin everything a system is made of."),
+    "cache": ("cache", "Look into the cache; move images between it, registries and archives."),
     "component": ("component", "List, show, build and begin components."),
     "schema": ("schema", "Print the JSON Schema of the configuration."),
     "completion": ("completion", "Print the completion script for a shell."),

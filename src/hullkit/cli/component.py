@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hullkit.cli.common import context_options
+from hullkit.cli.table import table
 from hullkit.context import Context
 
 
@@ -32,7 +32,7 @@ def list_components(as_json: bool) -> None:
         keys = ("name", "role", "licence", "upstream", "summary")
         click.echo(json.dumps([{key: getattr(spec, key) for key in keys} for spec in specs], indent=2))
         return
-    _table(["NAME", "ROLE", "SUMMARY"], [[spec.name, spec.role, spec.summary] for spec in specs])
+    table(["NAME", "ROLE", "SUMMARY"], [[spec.name, spec.role, spec.summary] for spec in specs])
 
 
 @command.command("show")
@@ -53,14 +53,14 @@ def show(context: Context, host_tools: bool, name: str, profile: str | None, wit
     if told["run"]:
         click.echo("run:       " + json.dumps(told["run"], indent=2).replace("\n", "\n           "))
     click.echo()
-    _table(
+    table(
         ["LAYER", "FROM", "FILES", "BYTES"], [[e["diffID"], e["from"], e["files"], e["bytes"]] for e in told["layers"]]
     )
     click.echo()
-    _table(["PACKAGE", "VERSION", "BYTES USED"], [[e["name"], e["version"], e["bytes"]] for e in told["packages"]])
+    table(["PACKAGE", "VERSION", "BYTES USED"], [[e["name"], e["version"], e["bytes"]] for e in told["packages"]])
     if with_files:
         click.echo()
-        _table(["MODE", "BYTES", "PATH", "PACKAGE"], [list(e.values()) for e in told["files"]])
+        table(["MODE", "BYTES", "PATH", "PACKAGE"], [list(e.values()) for e in told["files"]])
 
 
 @command.command("build")
@@ -82,7 +82,7 @@ def build(context: Context, host_tools: bool, names: tuple[str, ...], profile: s
     if as_json:
         click.echo(json.dumps(built, indent=2))
         return
-    _table(["NAME", "VERSION", "BYTES", "DIGEST"], [[e["name"], e["version"], e["bytes"], e["digest"]] for e in built])
+    table(["NAME", "VERSION", "BYTES", "DIGEST"], [[e["name"], e["version"], e["bytes"], e["digest"]] for e in built])
 
 
 @command.command("new")
@@ -135,16 +135,3 @@ def _describe(context: Context, name: str, profile: str | None, with_files: bool
             for file in files
         ]
     return told
-
-
-def _table(head: list[str], rows: Sequence[Sequence[object]]) -> None:
-    """Columns as wide as their widest cell; numbers to the right."""
-    cells = [head, *([f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    numbers = [bool(rows) and isinstance(rows[0][column], int) for column in range(len(head))]
-    for row in cells:
-        parts = (
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(row, widths, numbers, strict=True)
-        )
-        click.echo("  ".join(parts).rstrip())

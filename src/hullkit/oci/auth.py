@@ -10,7 +10,7 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -52,14 +52,14 @@ def parse_challenges(header: str) -> list[Challenge]:
 class Authorization:
     """Credentials for one repository of one server (a ``net.Authorizer``); safe between threads.
 
-    ``scope`` is what this client wants to do, such as ``repository:library/nginx:pull``; ``login`` is asked when the
+    ``scopes`` are what this client wants to do, such as ``repository:library/nginx:pull``; ``login`` is asked when the
     server wants to know.
     """
 
-    def __init__(self, http: Http, url: str, scope: str, login: Callable[[], Login | None]) -> None:
+    def __init__(self, http: Http, url: str, scopes: Iterable[str], login: Callable[[], Login | None]) -> None:
         self._http = http
         self._url = url
-        self._scopes = {scope}
+        self._scopes = set(scopes)
         self._login = login
         self._header = ""
         self._mutex = threading.Lock()

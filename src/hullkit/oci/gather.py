@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from hullkit.oci.store import Store
 MAX_DEPTH = 4
 MAX_DOCUMENTS = 256
 _MAX_LAYERS = 1024
+_WORD = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
 
 
 class Source(Protocol):
@@ -61,7 +63,7 @@ class Gathering:
         """The images for the given platforms, or all of them, with their attestations, in the order of the index."""
         if KINDS[root.media_type] == "image":
             image = self._image(root)
-            return [(Platform(str(image.config.get("os", "")), image.architecture), image)]
+            return [(platform_of(image), image)]
         found: dict[str, tuple[Platform, Image]] = {}
         everything = list(self._walk(root, 1))
         for child in everything:
@@ -163,6 +165,23 @@ class Gathering:
         document = self._document(manifest)
         parts = [document.get("config"), *list_of(document, "layers", what, _MAX_LAYERS)]
         self._source.blobs([descriptor_of(part, what) for part in parts])
+
+
+def platform_of(image: Image) -> Platform:
+    """What the configuration of an image says that it runs on. Raises TrustError."""
+    found = Platform(str(image.config.get("os", "")), image.architecture)
+    if not all(_WORD.fullmatch(word) for word in (found.os, found.arch)):
+        raise TrustError(f"image {image.digest}: {str(found)[:80]!r} is not a platform")
+    return found
+
+
+def base_images(images: Sequence[tuple[Platform, Image]]) -> dict[str, str]:
+    """Architecture → digest of its Linux image, the first one of each, as names of the store stand for them."""
+    found: dict[str, str] = {}
+    for platform, image in images:
+        if Platform("linux", platform.arch).covers(platform):
+            found.setdefault(platform.arch, image.digest)
+    return found
 
 
 def _wanted(platform: Platform, platforms: Sequence[Platform] | None) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 from hullkit.context import Context
 from hullkit.errors import HostError, NetworkError, NotFound
 from hullkit.oci.document import Descriptor
-from hullkit.oci.gather import Gathering
+from hullkit.oci.gather import Gathering, base_images, platform_of
 from hullkit.oci.image import Image
 from hullkit.oci.index import Platform
 from hullkit.oci.reference import Reference
@@ -97,11 +97,8 @@ def pull_platforms(client: Client, reference: Reference, platforms: Sequence[Pla
     _guard(context, reference)
     source = RegistrySource(client.repository(reference), store, str(reference))
     root = source.root(reference)
-    base: dict[str, str] = {}
-    for platform, image in Gathering(store, source, str(reference)).several(root, platforms):
-        if platform.os == "linux" and Platform("linux", platform.arch).covers(platform):
-            base.setdefault(platform.arch, image.digest)
-    for arch, digest in base.items():
+    images = Gathering(store, source, str(reference)).several(root, platforms)
+    for arch, digest in base_images(images).items():
         store.tag(str(reference), arch, digest, root.digest)
     return root
 
@@ -124,6 +121,6 @@ def _guard(context: Context, reference: Reference) -> None:
 
 
 def _warn_of_another(context: Context, reference: Reference, image: Image, wanted: Platform) -> None:
-    found = Platform(str(image.config.get("os", "")), image.architecture)
+    found = platform_of(image)
     if found != wanted:
         context.bus.warning(f"{reference} has only an image for {found}, which is used for {wanted}")

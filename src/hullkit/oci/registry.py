@@ -63,12 +63,18 @@ class Client:
         """End all transfers at their next bytes: what they are for has failed."""
         self.stopped.set()
 
-    def repository(self, reference: Reference, *, push: bool = False) -> Repository:
-        """The repository of a reference, at its registry or at the mirror that stands in for it."""
+    def repository(self, reference: Reference, *, push: bool = False, mount_from: str = "") -> Repository:
+        """The repository of a reference, at its registry or at the mirror that stands in for it.
+
+        ``mount_from``: another repository of the same registry that blobs may be taken from when pushing.
+        """
         place = endpoint(self.context.registries, reference)
         if not place.scheme:
             place = replace(place, scheme=self._scheme(place.host))
-        return Repository(self, reference.name, place, push)
+        scopes = [f"repository:{place.repository}:{'pull,push' if push else 'pull'}"]
+        if mount_from:
+            scopes.append(f"repository:{mount_from}:pull")
+        return Repository(self, reference.name, place, scopes)
 
     @property
     def pool(self) -> Executor:
@@ -121,13 +127,12 @@ class Manifest:
 class Repository:
     """One repository. ``name`` is for people; ``base`` is the URL below which the API lies."""
 
-    def __init__(self, client: Client, name: str, place: Endpoint, push: bool) -> None:
+    def __init__(self, client: Client, name: str, place: Endpoint, scopes: Sequence[str]) -> None:
         self.client = client
         self.name = name
         self.path = place.repository
         self.base = f"{place.scheme}://{place.host}/v2/{place.repository}"
-        scope = f"repository:{place.repository}:{'pull,push' if push else 'pull'}"
-        self.authorization = Authorization(client.http, self.base, scope, lambda: client.login(place.host))
+        self.authorization = Authorization(client.http, self.base, scopes, lambda: client.login(place.host))
 
     def authorizer(self, url: str) -> Authorization | None:
         """Credentials go to the registry itself, not to where it sends us."""

@@ -11,21 +11,21 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from hullkit.cache import Cache, host_errors
 from hullkit.errors import NotFound, TrustError
 from hullkit.oci.digest import split_digest
 from hullkit.oci.document import Descriptor, descriptor_of, encode, list_of, object_of, read_document, strings_of
 from hullkit.oci.image import CONFIG, LAYER, MANIFEST, Image, Layer
-from hullkit.tree.entry import CHUNK, Bytes, Entry, EntryType, FileSlice
+from hullkit.tree.entry import CHUNK, Bytes, Entry
 from hullkit.tree.tar import write_tar
 
 INDEX = "application/vnd.oci.image.index.v1+json"
-_REF_NAME = "org.opencontainers.image.ref.name"
+REF_NAME = "org.opencontainers.image.ref.name"
 #: of an entry in index.json: what its name stands for in the registry, when that is an index
 _ROOT = "org.hullkit.root"
-_LAYOUT = {"imageLayoutVersion": "1.0.0"}
+LAYOUT = {"imageLayoutVersion": "1.0.0"}
 _MAX_INDEX = 64 << 20
 _MAX_IMAGES = 100_000
 _WHAT = "index.json of the cache"
@@ -92,6 +92,11 @@ class Store:
             self._publish(made, digest)
         return Descriptor(media_type, digest, checked.size)
 
+    def blobs(self) -> list[str]:
+        """The digests of all blobs, sorted."""
+        paths = self._cache.root.glob("oci/blobs/*/*")
+        return sorted(f"{path.parent.name}:{path.name}" for path in paths)
+
     def receive(self, digest: str, size: int, bring: Callable[[Path], object]) -> None:
         """Have a blob brought unless it is there: ``bring(path)`` makes the file complete and verified, or raises.
 
@@ -112,7 +117,7 @@ class Store:
     def _ensure_layout(self) -> None:
         marker = self._cache.path("oci", "oci-layout")
         if not marker.exists():
-            self._write(marker, encode(_LAYOUT))
+            self._write(marker, encode(LAYOUT))
 
     def _write(self, path: Path, data: bytes) -> None:
         with self._cache.temp_dir() as work:
@@ -163,7 +168,7 @@ class Store:
         ``root``: the digest of the index by which a registry gave the image.
         """
         image = self.image(digest)
-        annotations = {_REF_NAME: name, **({_ROOT: root} if root and root != digest else {})}
+        annotations = {REF_NAME: name, **({_ROOT: root} if root and root != digest else {})}
         entry = {
             **image.descriptor.as_json(),
             "mediaType": image.manifest.get("mediaType", MANIFEST),
@@ -229,7 +234,7 @@ class Store:
 
 
 def _key(entry: Mapping[str, Any]) -> tuple[str, str]:
-    name = strings_of(entry, "annotations", _WHAT).get(_REF_NAME, "")
+    name = strings_of(entry, "annotations", _WHAT).get(REF_NAME, "")
     return name, str(object_of(entry, "platform", _WHAT).get("architecture", ""))
 
 
@@ -269,27 +274,3 @@ def _chunks(source: Path | bytes | Iterable[bytes]) -> Iterator[bytes]:
                 yield data
     else:
         yield from source
-
-
-def export_layout(image: Image, stream: BinaryIO, name: str) -> None:
-    """Write an image as the tar of an OCI image layout that holds it alone, named ``name``; always the same bytes."""
-    store = image.store
-    digests = {
-        image.digest,
-        str(image.manifest["config"]["digest"]),
-        *(each.descriptor.digest for each in image.layers),
-    }
-    named = {
-        **image.descriptor.as_json(),
-        "platform": {"architecture": image.architecture, "os": "linux"},
-        "annotations": {_REF_NAME: name},
-    }
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [named]}
-    files: dict[str, Bytes | FileSlice] = {"index.json": Bytes(encode(index)), "oci-layout": Bytes(encode(_LAYOUT))}
-    for digest in digests:
-        path = store.blob(digest)
-        files["blobs/" + "/".join(split_digest(digest))] = FileSlice(path, 0, path.stat().st_size)
-    directories = {path[:end] for path in files for end in range(len(path)) if path[end] == "/"}
-    entries = [Entry(path, EntryType.DIR, 0o755) for path in directories]
-    entries += [Entry(path, EntryType.FILE, 0o644, content=content) for path, content in files.items()]
-    write_tar(sorted(entries, key=lambda entry: entry.path), stream)
