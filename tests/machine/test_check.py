@@ -78,6 +78,11 @@ def test_all_is_well(tmp_path: Path) -> None:
         ("stage('root'); os.kill(os.getpid(), signal.SIGSEGV)", "qemu", "signal 11"),
         ("up(); sys.exit(0)", "boot", "after it was up"),
         ("up(); commands(poweroff=False)", "init", "did not power off"),
+        (
+            "import atexit; atexit.register(console.sendall, b'Kernel panic - not syncing: late\\n'); up(); commands()",
+            "kernel",
+            "late",
+        ),
     ],
 )
 def test_somebody_is_to_blame(

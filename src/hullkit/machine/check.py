@@ -205,10 +205,13 @@ class Run:
         patience = (POWER_OFF if not before else AFTERMATH) * self._slow
         with self._bus.step("power off"):
             session.wait(machine.ended, patience)
+        session.broken()  # takes in the last lines
+        if session.log.symptom is not None and not before:
+            return [Failure(*session.log.symptom)]
         if before or machine.exit_code == 0:
             return []
         if machine.exit_code is None:
-            return [session.failure or Failure("init", f"the machine did not power off within {patience:.0f} s")]
+            return [Failure("init", f"the machine did not power off within {patience:.0f} s")]
         return [Failure("qemu", f"QEMU ended with status {machine.exit_code}: {machine.said()}")]
 
 
