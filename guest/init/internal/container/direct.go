@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"hullkit/guest/init/internal/hull"
@@ -19,7 +18,6 @@ import (
 
 const (
 	pidDirectory = "/run/hull/pid"
-	logDirectory = "/run/log"
 	// far more than a runtime takes, even emulated on a busy host
 	runtimeTimeout = 120 * time.Second
 )
@@ -30,18 +28,8 @@ var runtimes = []string{"/usr/bin/crun", "/usr/bin/runc"}
 type Direct struct {
 	program string
 	reaper  *proc.Reaper
-	print   func(container *hull.Container, line string)
 	debug   func(format string, arguments ...any)
-
-	mutex sync.Mutex
-	kept  map[*hull.Container]*kept
-}
-
-// kept is what stays of a container from one run to the next.
-type kept struct {
-	log      *logs.Log
-	config   *RuntimeConfig
-	prepared bool
+	*keeper
 }
 
 // NewDirect finds the runtime; print shows lines of containers that log to the console, debug tells how long things took.
@@ -53,9 +41,7 @@ func NewDirect(reaper *proc.Reaper, print func(*hull.Container, string), debug f
 					return nil, err
 				}
 			}
-			return &Direct{
-				program: program, reaper: reaper, print: print, debug: debug, kept: map[*hull.Container]*kept{},
-			}, nil
+			return &Direct{program: program, reaper: reaper, debug: debug, keeper: newKeeper(print)}, nil
 		}
 	}
 	return nil, errors.New("there is no container runtime: neither " + strings.Join(runtimes, " nor "))
@@ -69,33 +55,6 @@ func (d *Direct) Version() string {
 		return filepath.Base(d.program)
 	}
 	return strings.Replace(line, " version", "", 1)
-}
-
-func (d *Direct) keep(container *hull.Container) *kept {
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	state := d.kept[container]
-	if state == nil {
-		var print func(string)
-		if container.Logs.Console {
-			print = func(line string) { d.print(container, line) }
-		}
-		name := container.ID + ".log"
-		state = &kept{log: logs.New(filepath.Join(logDirectory, name), container.Logs.Size, print)}
-		d.kept[container] = state
-	}
-	return state
-}
-
-// Tail returns the last lines of the container's output.
-func (d *Direct) Tail(container *hull.Container) []string { return d.keep(container).log.Tail() }
-
-// Release unmounts the root file system of a container that will not run again.
-func (d *Direct) Release(container *hull.Container) {
-	if state := d.keep(container); state.prepared && len(container.Layers) > 0 {
-		unmountRoot(container)
-		state.prepared = false
-	}
 }
 
 // Start makes the container, sets up its namespaces and starts its program.
@@ -122,26 +81,6 @@ func (d *Direct) Start(container *hull.Container) (supervise.Instance, error) {
 	return instance, nil
 }
 
-func (k *kept) prepare(container *hull.Container, bundle string) error {
-	if k.prepared {
-		return nil
-	}
-	config, err := readRuntimeConfig(bundle)
-	if err != nil {
-		return err
-	}
-	if len(container.Layers) > 0 {
-		if err := mountRoot(container); err != nil {
-			return err
-		}
-	}
-	if err := config.prepare(); err != nil {
-		return err
-	}
-	k.config, k.prepared = config, true
-	return nil
-}
-
 // create runs the runtime's create, with the container's output going to the log, and adopts the container's process.
 func (d *Direct) create(container *hull.Container, bundle string, log *logs.Log) (*instance, error) {
 	reader, writer, err := os.Pipe()
@@ -154,7 +93,7 @@ func (d *Direct) create(container *hull.Container, bundle string, log *logs.Log)
 		writer.Close()
 		return nil, err
 	}
-	result := &instance{direct: d, container: container, output: reader, drained: make(chan struct{}), done: make(chan struct{})}
+	result := &instance{run: newRun(container, d.reaper, []string{d.program}, reader), direct: d}
 	go result.drain(log)
 	defer d.reaper.Expect()()
 	pidFile := filepath.Join(pidDirectory, container.ID)
@@ -167,16 +106,15 @@ func (d *Direct) create(container *hull.Container, bundle string, log *logs.Log)
 	if err == nil {
 		err = finished(process, "create")
 	}
-	var pid int
 	if err == nil {
-		pid, err = readPID(pidFile)
+		result.pid, err = readPID(pidFile)
 	}
 	if err != nil {
 		result.abandon()
 		return nil, err
 	}
-	result.process = d.reaper.Adopt(pid)
-	result.cgroup = cgroupOf(bundle, pid)
+	result.process = d.reaper.Adopt(result.pid)
+	result.cgroup = cgroupOf(bundle, result.pid)
 	return result, nil
 }
 

@@ -20,14 +20,22 @@ const (
 	Flat   = "flat"
 )
 
+// Supervisors: what runs the services. Onboot and onshutdown containers are always run by init itself.
+const (
+	Direct     = "direct"
+	Containerd = "containerd"
+)
+
 // System is the whole document.
 type System struct {
-	Version  int
-	Name     string
-	Layout   string
-	Hostname string
-	Modules  []string
-	Layers   []Layer
+	Version int
+	Name    string
+	Layout  string
+	// Supervisor is Direct or Containerd
+	Supervisor string
+	Hostname   string
+	Modules    []string
+	Layers     []Layer
 	// Root lists the layers of the root file system, top first
 	Root       []string
 	Onboot     []*Container

@@ -40,6 +40,7 @@ func Parse(data []byte) (*System, error) {
 		Version:       Version,
 		Name:          top.Get("name").Text(),
 		Layout:        top.Get("layout").Text(),
+		Supervisor:    or(top.Get("supervisor").Text(), Direct),
 		Hostname:      top.Get("hostname").Text(),
 		Modules:       top.Get("modules").Texts(),
 		Root:          top.Get("root").Get("layers").Texts(),

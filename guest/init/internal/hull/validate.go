@@ -11,6 +11,9 @@ func (s *System) validate() error {
 	if s.Layout != Packed && s.Layout != Flat {
 		return fmt.Errorf("layout is %q, not packed or flat", s.Layout)
 	}
+	if s.Supervisor != Direct && s.Supervisor != Containerd {
+		return fmt.Errorf("supervisor is %q, not direct or containerd", s.Supervisor)
+	}
 	layers := map[string]bool{}
 	for i, layer := range s.Layers {
 		if !plainName(layer.ID) || !relative(layer.File) {
@@ -43,6 +46,10 @@ func (s *System) validateServices() error {
 	for _, service := range s.Services {
 		if names[service.Name] {
 			return fmt.Errorf("two services are named %q", service.Name)
+		}
+		if s.Supervisor == Containerd && service.ID == Containerd {
+			// its cgroup and its log are containerd's own
+			return fmt.Errorf("a service cannot be named %q where containerd runs the services", service.ID)
 		}
 		names[service.Name] = true
 	}

@@ -135,6 +135,8 @@ type Command struct {
 	Dir  string
 	// Files nil: /dev/null three times
 	Files []*os.File
+	// Cgroup is the directory of the cgroup that it begins in; nil: that of this process
+	Cgroup *os.File
 }
 
 // Start starts a process.
@@ -153,6 +155,9 @@ func (r *Reaper) Start(command Command) (*Process, error) {
 		descriptors[i] = file.Fd()
 	}
 	attributes := &syscall.ProcAttr{Dir: command.Dir, Env: command.Env, Files: descriptors}
+	if command.Cgroup != nil {
+		attributes.Sys = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(command.Cgroup.Fd())}
+	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	pid, err := syscall.ForkExec(command.Args[0], command.Args, attributes)

@@ -25,6 +25,9 @@ func (s *System) finish(how action) {
 	if <-s.onbootDone {
 		s.group.Stop()
 	}
+	if s.containerd != nil {
+		s.containerd.Stop()
+	}
 	supervise.NewSequence(s.runtime, s.hull.Onshutdown, s.changed).Run(nil)
 	s.killRest()
 	unmountAll()

@@ -11,6 +11,7 @@ import (
 	"hullkit/guest/init/internal/boot"
 	"hullkit/guest/init/internal/console"
 	"hullkit/guest/init/internal/container"
+	"hullkit/guest/init/internal/containerd"
 	"hullkit/guest/init/internal/control"
 	"hullkit/guest/init/internal/hull"
 	"hullkit/guest/init/internal/proc"
@@ -32,8 +33,11 @@ type System struct {
 
 	hull    *hull.System
 	runtime *container.Direct
-	onboot  *supervise.Sequence
-	group   *supervise.Group
+	// containerd is nil unless it runs the services
+	containerd *containerd.Containerd
+	services   supervise.Runtime
+	onboot     *supervise.Sequence
+	group      *supervise.Group
 
 	mutex  sync.Mutex
 	stages []stage
@@ -105,12 +109,28 @@ func (s *System) boot() (err error) {
 	if s.runtime, err = container.NewDirect(s.reaper, s.containerLine, s.console.Debug); err != nil {
 		return err
 	}
+	if err := s.chooseSupervisor(); err != nil {
+		return err
+	}
 	onboot := supervise.NewSequence(s.runtime, s.hull.Onboot, s.changed)
-	group := supervise.NewGroup(s.runtime, s.hull.Services, s.changed)
+	group := supervise.NewGroup(s.services, s.hull.Services, s.changed)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.onboot, s.group = onboot, group
 	return nil
+}
+
+// chooseSupervisor makes the runtime of the services. containerd starts while the onboot containers run.
+func (s *System) chooseSupervisor() (err error) {
+	s.services = s.runtime
+	if s.hull.Supervisor != hull.Containerd {
+		return nil
+	}
+	if s.containerd, err = containerd.Start(s.reaper, s.console.Say); err != nil {
+		return err
+	}
+	s.services, err = container.NewTasks(s.containerd, s.reaper, s.containerLine)
+	return err
 }
 
 // trouble shows what went wrong without ending the boot.
@@ -201,7 +221,11 @@ func (s *System) changed(status supervise.Status) {
 func (s *System) containerFailed(status supervise.Status) {
 	name := status.Container.Name
 	lines := []string{"hullkit: " + name + " FAILED: " + console.Clean(status.Message, 300)}
-	for _, line := range s.runtime.Tail(status.Container) {
+	var runtime supervise.Runtime = s.runtime
+	if status.Container.Kind == hull.Service {
+		runtime = s.services
+	}
+	for _, line := range runtime.Tail(status.Container) {
 		line = console.Clean(line, 300)
 		lines = append(lines, "  | "+line)
 		s.channel.Send(control.Log(name, line))

@@ -1,0 +1,208 @@
+// Package engine runs containers as tasks of containerd, through its published API only.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	containers "github.com/containerd/containerd/api/services/containers/v1"
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	version "github.com/containerd/containerd/api/services/version/v1"
+	"github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/api/types/task"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+const (
+	// Namespace of containerd that services live in; LinuxKit's tools look there.
+	Namespace = "services.linuxkit"
+	// the shim that is started for each task
+	shimName = "io.containerd.runc.v2"
+	// how containerd's API marks a runtime specification (typeurl of containerd/v2/pkg/oci)
+	specType = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+	sigkill  = 9
+)
+
+// Runtime is the OCI runtime that shims start.
+type Runtime struct {
+	Binary string
+	// Root is where it keeps its state; the shim adds the namespace
+	Root string
+}
+
+// Engine is a connection to containerd. Calls wait for a containerd that does not answer (yet, or again) until their
+// context ends.
+type Engine struct {
+	runtime    Runtime
+	connection *grpc.ClientConn
+	containers containers.ContainersClient
+	tasks      tasks.TasksClient
+	version    version.VersionClient
+}
+
+// Dial makes an engine; containerd need not run yet.
+func Dial(socket string, runtime Runtime) (*Engine, error) {
+	connection, err := grpc.NewClient("unix:"+socket,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
+		// containerd starts within a second or two, and init waits for it
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.3, MaxDelay: 300 * time.Millisecond},
+			MinConnectTimeout: 10 * time.Second,
+		}),
+		grpc.WithIdleTimeout(0),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return &Engine{
+		runtime:    runtime,
+		connection: connection,
+		containers: containers.NewContainersClient(connection),
+		tasks:      tasks.NewTasksClient(connection),
+		version:    version.NewVersionClient(connection),
+	}, nil
+}
+
+// Close ends the connection.
+func (e *Engine) Close() error { return e.connection.Close() }
+
+func within(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", Namespace)
+}
+
+// Version of containerd.
+func (e *Engine) Version(ctx context.Context) (string, error) {
+	answer, err := e.version.Version(ctx, &emptypb.Empty{})
+	return answer.GetVersion(), err
+}
+
+// Create makes a container of a bundle and a task of it that has not been started, and returns the id of its first
+// process. What an earlier run of the same name left is taken away. output is a FIFO for stdout and stderr.
+func (e *Engine) Create(ctx context.Context, id, bundle, output string) (int, error) {
+	ctx = within(ctx)
+	spec, err := readSpec(bundle, id)
+	if err != nil {
+		return 0, err
+	}
+	setting, err := anypb.New(&options.Options{BinaryName: e.runtime.Binary, Root: e.runtime.Root})
+	if err != nil {
+		return 0, err
+	}
+	// containerd's typeurl has no host before the name of a message
+	setting.TypeUrl = string(setting.MessageName())
+	request := &containers.CreateContainerRequest{Container: &containers.Container{
+		ID:      id,
+		Runtime: &containers.Container_Runtime{Name: shimName, Options: setting},
+		Spec:    &anypb.Any{TypeUrl: specType, Value: spec},
+	}}
+	_, err = e.containers.Create(ctx, request)
+	if status.Code(err) == codes.AlreadyExists {
+		if err := e.remove(ctx, id); err != nil {
+			return 0, fmt.Errorf("what an earlier run left: %w", err)
+		}
+		_, err = e.containers.Create(ctx, request)
+	}
+	if err != nil {
+		return 0, err
+	}
+	answer, err := e.tasks.Create(ctx, &tasks.CreateTaskRequest{
+		ContainerID: id, Stdout: output, Stderr: output, Options: setting,
+	})
+	if err != nil {
+		return 0, errors.Join(err, e.remove(ctx, id))
+	}
+	return int(answer.Pid), nil
+}
+
+// Start starts the program of a task.
+func (e *Engine) Start(ctx context.Context, id string) error {
+	_, err := e.tasks.Start(within(ctx), &tasks.StartRequest{ContainerID: id})
+	return err
+}
+
+// Kill sends a signal to the first process of a task.
+func (e *Engine) Kill(ctx context.Context, id string, signal int) error {
+	_, err := e.tasks.Kill(within(ctx), &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
+	return err
+}
+
+// Wait waits for the end of a task's first process and returns its exit status: 128 and the signal's number if a signal
+// ended it.
+func (e *Engine) Wait(ctx context.Context, id string) (int, error) {
+	answer, err := e.tasks.Wait(within(ctx), &tasks.WaitRequest{ContainerID: id})
+	return int(answer.GetExitStatus()), err
+}
+
+// Delete takes away a task, running or not, and its container; what the task wrote has arrived when it returns.
+func (e *Engine) Delete(ctx context.Context, id string) error { return e.remove(within(ctx), id) }
+
+func (e *Engine) remove(ctx context.Context, id string) error {
+	_, err := e.tasks.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+	if status.Code(err) == codes.FailedPrecondition {
+		if err = e.end(ctx, id); err == nil {
+			_, err = e.tasks.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+		}
+	}
+	if err != nil && status.Code(err) != codes.NotFound {
+		return err
+	}
+	_, err = e.containers.Delete(ctx, &containers.DeleteContainerRequest{ID: id})
+	if status.Code(err) == codes.NotFound {
+		return nil
+	}
+	return err
+}
+
+// end kills a task and waits for its end.
+func (e *Engine) end(ctx context.Context, id string) error {
+	_, err := e.tasks.Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: sigkill, All: true})
+	if err == nil {
+		_, err = e.tasks.Wait(ctx, &tasks.WaitRequest{ContainerID: id})
+	}
+	if status.Code(err) == codes.NotFound {
+		return nil
+	}
+	return err
+}
+
+// Task is what containerd says of a task.
+type Task struct {
+	ID    string `json:"id"`
+	PID   int    `json:"pid"`
+	State string `json:"state"`
+}
+
+var states = map[task.Status]string{
+	task.Status_CREATED: "created",
+	task.Status_RUNNING: "running",
+	task.Status_STOPPED: "stopped",
+	task.Status_PAUSED:  "paused",
+	task.Status_PAUSING: "pausing",
+}
+
+// Tasks lists all tasks of the namespace.
+func (e *Engine) Tasks(ctx context.Context) ([]Task, error) {
+	answer, err := e.tasks.List(within(ctx), &tasks.ListTasksRequest{})
+	if err != nil {
+		return nil, err
+	}
+	found := []Task{}
+	for _, each := range answer.Tasks {
+		state := states[each.Status]
+		if state == "" {
+			state = "unknown"
+		}
+		found = append(found, Task{each.ID, int(each.Pid), state})
+	}
+	return found, nil
+}
