@@ -18,7 +18,10 @@ class StageTime(msgspec.Struct, frozen=True):
 
 
 class ContainerReport(msgspec.Struct, frozen=True):
-    """A container at the time of the report; memory is its cgroup's, in bytes (None: it does not run)."""
+    """A container at the time of the report; memory is its cgroup's, in bytes (None: it does not run).
+
+    ``memory_file`` includes ``memory_tmpfs``.
+    """
 
     name: str
     kind: str = ""
@@ -30,22 +33,38 @@ class ContainerReport(msgspec.Struct, frozen=True):
     memory: int | None = None
     memory_anonymous: int | None = None
     memory_file: int | None = None
+    memory_tmpfs: int | None = None
+    memory_kernel: int | None = None
     message: str = ""
 
 
 class MemoryReport(msgspec.Struct, frozen=True):
     """The guest's memory in bytes (None: not known).
 
-    ``kernel`` is what the kernel itself uses: slab, stacks, page tables, per-CPU data. ``tmpfs`` includes the
-    initramfs.
+    ``kernel`` is what the kernel itself uses: slab, vmalloc (stacks, modules), page tables, per-CPU data. ``tmpfs``
+    includes the initramfs; ``free`` the processors' own lists of free pages.
     """
 
     total: int | None = None
     available: int | None = None
+    free: int | None = None
     kernel: int | None = None
     tmpfs: int | None = None
     page_cache: int | None = None
     anonymous: int | None = None
+
+
+class PortReport(msgspec.Struct, frozen=True):
+    """A port that something listens on; ``container`` is "" for what runs outside of all of them, or the kernel.
+
+    ``private``: in a network namespace of its own, out of reach of the system's network.
+    """
+
+    protocol: str
+    address: str
+    port: int
+    container: str = ""
+    private: bool = False
 
 
 class CheckReport(msgspec.Struct, frozen=True):
@@ -70,6 +89,7 @@ class GuestReport(msgspec.Struct, frozen=True):
     containers: tuple[ContainerReport, ...] = ()
     memory: MemoryReport | None = None
     addresses: tuple[str, ...] = ()
+    ports: tuple[PortReport, ...] = ()
     checks: tuple[CheckReport, ...] = ()
 
 

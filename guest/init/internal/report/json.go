@@ -15,6 +15,7 @@ func (r Report) JSON() json.Object {
 		"containers", list(r.Containers, Container.json),
 		"memory", r.Memory.json(),
 		"addresses", r.Addresses,
+		"ports", list(r.Ports, Port.json),
 		"checks", list(r.Checks, Check.json),
 	}
 }
@@ -43,6 +44,8 @@ func (c Container) json() json.Object {
 		"memory", c.Memory,
 		"memory_anonymous", c.MemoryAnonymous,
 		"memory_file", c.MemoryFile,
+		"memory_tmpfs", c.MemoryTmpfs,
+		"memory_kernel", c.MemoryKernel,
 		"message", c.Message,
 	}
 }
@@ -51,10 +54,17 @@ func (m Memory) json() json.Object {
 	return json.Object{
 		"total", m.Total,
 		"available", m.Available,
+		"free", m.Free,
 		"kernel", m.Kernel,
 		"tmpfs", m.Tmpfs,
 		"page_cache", m.PageCache,
 		"anonymous", m.Anonymous,
+	}
+}
+
+func (p Port) json() json.Object {
+	return json.Object{
+		"protocol", p.Protocol, "address", p.Address, "port", p.Port, "container", p.Container, "private", p.Private,
 	}
 }
 

@@ -12,7 +12,9 @@ import (
 type Memory struct {
 	Total     int64
 	Available int64
-	// Kernel is what the kernel uses for itself: slab, stacks, page tables and per-CPU data
+	// Free is what nothing uses, the processors' lists of free pages too
+	Free int64
+	// Kernel is what the kernel uses for itself: slab, vmalloc (stacks, modules), page tables and per-CPU data
 	Kernel int64
 	// Tmpfs is what lies in tmpfs: the initramfs with its store too
 	Tmpfs int64
@@ -35,8 +37,10 @@ func ParseMemory(text string) Memory {
 	return Memory{
 		Total:     values["MemTotal"],
 		Available: values["MemAvailable"],
-		Kernel: values["Slab"] + values["KernelStack"] + values["PageTables"] + values["SecPageTables"] +
-			values["Percpu"],
+		Free:      values["MemFree"],
+		// stacks are in vmalloc where the kernel maps them (CONFIG_VMAP_STACK), and counted in both
+		Kernel: values["Slab"] + max(values["VmallocUsed"], values["KernelStack"]) + values["PageTables"] +
+			values["SecPageTables"] + values["Percpu"],
 		Tmpfs:     values["Shmem"],
 		PageCache: values["Cached"] + values["Buffers"] - values["Shmem"],
 		Anonymous: values["AnonPages"],
@@ -46,11 +50,28 @@ func ParseMemory(text string) Memory {
 // ReadMemory reads the memory of this system.
 func ReadMemory() Memory {
 	text, _ := os.ReadFile("/proc/meminfo")
-	return ParseMemory(string(text))
+	zones, _ := os.ReadFile("/proc/zoneinfo")
+	memory := ParseMemory(string(text))
+	memory.Free += perCPUFree(string(zones))
+	return memory
 }
 
-// cgroupMemory is the memory of one container in bytes: all, what its processes allocated, cached files.
-type cgroupMemory struct{ current, anonymous, file int64 }
+// perCPUFree reads from /proc/zoneinfo how much free memory is on the lists of single processors, which MemFree does
+// not count (mm/vmstat.c, zoneinfo_show_print).
+func perCPUFree(zones string) int64 {
+	var pages int64
+	for line := range strings.Lines(zones) {
+		if fields := strings.Fields(line); len(fields) == 2 && fields[0] == "count:" {
+			count, _ := strconv.ParseInt(fields[1], 10, 64)
+			pages += count
+		}
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// cgroupMemory is the memory of one container in bytes: all, what its processes allocated, cached files (tmpfs too, and
+// by itself), what the kernel keeps for it.
+type cgroupMemory struct{ current, anonymous, file, tmpfs, kernel int64 }
 
 // readCgroup reads the memory controller's files of a cgroup; nil if it has none.
 func readCgroup(directory string) *cgroupMemory {
@@ -75,6 +96,10 @@ func readCgroup(directory string) *cgroupMemory {
 			memory.anonymous = bytes
 		case "file":
 			memory.file = bytes
+		case "shmem":
+			memory.tmpfs = bytes
+		case "kernel":
+			memory.kernel = bytes
 		}
 	}
 	return memory

@@ -22,6 +22,7 @@ type Report struct {
 	Containers []Container
 	Memory     Memory
 	Addresses  []string
+	Ports      []Port
 	Checks     []Check
 }
 
@@ -43,6 +44,8 @@ type Container struct {
 	Memory          *int64
 	MemoryAnonymous *int64
 	MemoryFile      *int64
+	MemoryTmpfs     *int64
+	MemoryKernel    *int64
 	Message         string
 }
 
@@ -75,6 +78,8 @@ func Describe(status supervise.Status, seconds func(time.Time) float64) Containe
 		described.Memory = &memory.current
 		described.MemoryAnonymous = &memory.anonymous
 		described.MemoryFile = &memory.file
+		described.MemoryTmpfs = &memory.tmpfs
+		described.MemoryKernel = &memory.kernel
 	}
 	return described
 }

@@ -21,8 +21,9 @@ func TestParseMemory(t *testing.T) {
 	}
 	const kilobyte = 1024
 	expected := Memory{
-		Total: 989900 * kilobyte, Available: 821428 * kilobyte, Kernel: (24944 + 1376 + 304 + 576) * kilobyte,
-		Tmpfs: 10444 * kilobyte, PageCache: (27236 + 100 - 10444) * kilobyte, Anonymous: 7800 * kilobyte,
+		Total: 989900 * kilobyte, Available: 821428 * kilobyte, Free: 883244 * kilobyte,
+		Kernel: (24944 + 7036 + 304 + 576) * kilobyte,
+		Tmpfs:  10444 * kilobyte, PageCache: (27236 + 100 - 10444) * kilobyte, Anonymous: 7800 * kilobyte,
 	}
 	if got := ParseMemory(string(text)); got != expected {
 		t.Errorf("%+v", got)
@@ -30,7 +31,7 @@ func TestParseMemory(t *testing.T) {
 	if got := ParseMemory(""); got != (Memory{}) {
 		t.Errorf("%+v", got)
 	}
-	if got := ReadMemory(); got.Total == 0 || got.Available == 0 || got.Kernel == 0 {
+	if got := ReadMemory(); got.Total == 0 || got.Available == 0 || got.Kernel == 0 || got.Free == 0 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -46,7 +47,7 @@ func TestDescribe(t *testing.T) {
 	cgroup := t.TempDir()
 	for name, text := range map[string]string{
 		"memory.current": "344064\n",
-		"memory.stat":    "anon 61440\nfile 167936\nkernel 106496\nanon_thp 0\n",
+		"memory.stat":    "anon 61440\nfile 167936\nkernel 106496\nshmem 4096\nanon_thp 0\n",
 	} {
 		if err := os.WriteFile(filepath.Join(cgroup, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -63,7 +64,8 @@ func TestDescribe(t *testing.T) {
 		*described.ReadySeconds != 1.5 || described.Exit != nil || *described.Signal != 11 || described.Message != "m" {
 		t.Errorf("%+v", described)
 	}
-	if *described.Memory != 344064 || *described.MemoryAnonymous != 61440 || *described.MemoryFile != 167936 {
+	if *described.Memory != 344064 || *described.MemoryAnonymous != 61440 || *described.MemoryFile != 167936 ||
+		*described.MemoryTmpfs != 4096 || *described.MemoryKernel != 106496 {
 		t.Errorf("%+v", described)
 	}
 	status.Instance = instance{}
@@ -76,6 +78,13 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+func TestPerCPUFree(t *testing.T) {
+	zones := "Node 0, zone DMA\n    cpu: 0\n              count:    3\n              high:     4\n    cpu: 1\n  count: 2\n"
+	if got := perCPUFree(zones); got != int64(5*os.Getpagesize()) {
+		t.Error(got)
+	}
+}
+
 func TestJSON(t *testing.T) {
 	code := 3
 	full := Report{
@@ -83,14 +92,16 @@ func TestJSON(t *testing.T) {
 		Stages:     []Stage{{"init", 1.25}},
 		Containers: []Container{{Name: "web", Kind: "service", State: "failed", Exit: &code}},
 		Memory:     Memory{Total: 1 << 40}, Addresses: []string{"eth0 10.0.2.15/24"},
+		Ports:  []Port{{"udp", "0.0.0.0", 68, "dhcpcd", false}},
 		Checks: []Check{{"web runs", "web", false, "it is failed"}},
 	}
 	const expected = `{"version":1,"name":"tiny","kernel":"6","init":"1","runtime":"crun 1.21","up":true,` +
 		`"stages":[{"name":"init","seconds":1.25}],` +
 		`"containers":[{"name":"web","kind":"service","state":"failed","exit":3,"signal":null,"restarts":0,` +
-		`"ready_seconds":null,"memory":null,"memory_anonymous":null,"memory_file":null,"message":""}],` +
-		`"memory":{"total":1099511627776,"available":0,"kernel":0,"tmpfs":0,"page_cache":0,"anonymous":0},` +
-		`"addresses":["eth0 10.0.2.15/24"],"checks":[{"name":"web runs","culprit":"web","ok":false,"message":"it is failed"}]}`
+		`"ready_seconds":null,"memory":null,"memory_anonymous":null,"memory_file":null,"memory_tmpfs":null,"memory_kernel":null,"message":""}],` +
+		`"memory":{"total":1099511627776,"available":0,"free":0,"kernel":0,"tmpfs":0,"page_cache":0,"anonymous":0},` +
+		`"addresses":["eth0 10.0.2.15/24"],"ports":[{"protocol":"udp","address":"0.0.0.0","port":68,` +
+		`"container":"dhcpcd","private":false}],"checks":[{"name":"web runs","culprit":"web","ok":false,"message":"it is failed"}]}`
 	if got := string(hulljson.Encode(full.JSON())); got != expected {
 		t.Error(got)
 	}

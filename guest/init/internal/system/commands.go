@@ -108,9 +108,14 @@ func (s *System) report() report.Report {
 	result.Name, result.Runtime = s.hull.Name, s.runtime.Version()
 	// memory before the checks, which run programs and read files
 	result.Memory = report.ReadMemory()
+	cgroups := map[string]string{}
 	for _, status := range append(append([]supervise.Status(nil), onboot...), services...) {
 		result.Containers = append(result.Containers, report.Describe(status, s.clock.at))
+		if status.Instance != nil && status.Instance.Cgroup() != "" {
+			cgroups[status.Instance.Cgroup()] = status.Container.Name
+		}
 	}
+	result.Ports = report.Listening("/proc", cgroups)
 	result.Checks = checks.Run(s.hull, onboot, services)
 	return result
 }
