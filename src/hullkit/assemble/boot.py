@@ -14,6 +14,8 @@ from hullkit.tree.tree import Tree
 
 #: what mounts a store of erofs images that lies in the initramfs
 ROOT_MODULES = ("loop", "erofs", "overlay")
+#: small, made rarely, unpacked at every boot
+_LEVEL = 19
 
 
 def read(source: Source) -> bytes:
@@ -75,4 +77,13 @@ def boot_segment(init: SystemImage, kernel: SystemImage | None) -> Segment:
     if kernel is not None:
         for entry in root_modules(kernel):
             tree.add(entry)
-    return Segment("boot", tuple(tree.entries()), "zstd")
+    return Segment("boot", tuple(tree.entries()), "zstd", _LEVEL)
+
+
+def kernel_segment(kernel: Source | None, cmdline: str, ucode: Source | None) -> Segment:
+    """``boot/`` with kernel, command line and microcode: for boot loaders, and no part of the initramfs."""
+    if kernel is None:
+        return Segment("kernel", (), initramfs=False)
+    files = {"cmdline": Bytes(cmdline.encode()), "kernel": kernel, **({"ucode.cpio": ucode} if ucode else {})}
+    made = [Entry(f"boot/{name}", EntryType.FILE, 0o644, content=content) for name, content in files.items()]
+    return Segment("kernel", (Entry("boot", EntryType.DIR, 0o755), *made), initramfs=False)

@@ -28,30 +28,30 @@ def _add(overlay: Overlay, file: FileEntry, ids: Mapping[str, int], base: Path, 
     if file.path is None:
         raise ConfigError("an entry of files: needs a path")
     uid, gid = number_of(file.uid, ids), number_of(file.gid, ids)
-    mode = _mode(file)
+    mode = file_mode(file)
     content: Source | None = None
-    if not file.directory and file.symlink is None:
-        content = _content(file, base, config)
+    if not file.directory and not file.symlink:
+        content = content_of(file, base, config)
         if content is None:
             return
-    path = overlay.parent(file.path, _parent_mode(mode), uid, gid)
+    path = overlay.parent(file.path, parent_mode(mode), uid, gid)
     if file.directory:
         overlay.add(Entry(path, EntryType.DIR, mode, uid, gid, owner=_OWNER))
-    elif file.symlink is not None:
+    elif file.symlink:
         overlay.add(Entry(path, EntryType.SYMLINK, 0o777, uid, gid, target=file.symlink, owner=_OWNER))
     else:
         overlay.add(Entry(path, EntryType.FILE, mode, uid, gid, content=content, owner=_OWNER))
 
 
-def _content(file: FileEntry, base: Path, config: SystemConfig) -> Source | None:
+def content_of(file: FileEntry, base: Path, config: SystemConfig) -> Source | None:
     """The bytes of the file; None for an optional source that is not there."""
     if file.contents is not None:
         return Bytes(file.contents.encode())
-    if file.metadata is not None:
+    if file.metadata:
         from hullkit.config.dump import metadata_yaml
 
         return Bytes(metadata_yaml(config).encode())
-    if file.source is None:
+    if not file.source:
         raise ConfigError(
             f"files: {file.path}: nothing to write", hint="give one of contents, source, symlink, directory"
         )
@@ -66,13 +66,13 @@ def _content(file: FileEntry, base: Path, config: SystemConfig) -> Source | None
         return FileSlice(source, 0, stream.seek(0, 2))
 
 
-def _mode(file: FileEntry) -> int:
-    if file.mode is not None:
+def file_mode(file: FileEntry) -> int:
+    if file.mode:
         return int(file.mode, 8)
     return 0o700 if file.directory else 0o600
 
 
-def _parent_mode(mode: int) -> int:
+def parent_mode(mode: int) -> int:
     """Parents that are made: as the file, and searchable by whom the file is readable."""
     return mode | (0o100 if mode & 0o700 else 0) | (0o010 if mode & 0o070 else 0) | (0o001 if mode & 0o007 else 0)
 

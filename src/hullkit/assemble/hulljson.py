@@ -50,14 +50,18 @@ def hull_json(
     layers: Mapping[str, str],
     root: Sequence[str],
     told: Sequence[tuple[Container, dict[str, Any]]],
+    *,
+    modules: Sequence[str] = (),
 ) -> bytes:
-    """The whole document; ``layers`` maps layer ids to files of the initramfs, ``root`` is top first."""
+    """The whole document; ``layers`` maps layer ids to files of the initramfs, ``root`` is top first; ``modules`` are
+    kernel modules that the containers need."""
     document: dict[str, Any] = {
         "version": VERSION,
         "name": name,
         "layout": layout,
         "layers": [{"id": identity, "file": file} for identity, file in layers.items()],
         "root": {"layers": list(root)},
+        "modules": list(modules),
         "checks": [_explicit(check) for check in config.checks],
         "expect": {"address": any(container.image.role == "dhcp-client" for container, _ in told)},
     }

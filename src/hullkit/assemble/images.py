@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from hullkit.config.model import SystemConfig
 from hullkit.context import Context
 from hullkit.errors import HullError, NotFound, Position
 from hullkit.oci.image import Image, Layer
@@ -70,6 +71,10 @@ class Images:
 
     by_reference: Mapping[str, SystemImage]
     kernel: SystemImage | None
+
+    def hullkit_init(self, config: SystemConfig) -> SystemImage | None:
+        """The first of the init images that is hullkit's init; None for a system with LinuxKit's (or another)."""
+        return next((self[reference] for reference in config.init if self[reference].role == "init"), None)
 
     def __getitem__(self, reference: str) -> SystemImage:
         try:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from hullkit.assemble.boot import boot_segment
+from hullkit.assemble.boot import boot_segment, kernel_segment
 from hullkit.assemble.containers import Container, containers
 from hullkit.assemble.files import add_files
 from hullkit.assemble.hulljson import container_json, hull_json
@@ -41,7 +41,13 @@ _RESOLV_CONF = "/run/resolvconf/resolv.conf"
 
 def assemble_packed(context: Context, config: SystemConfig, images: Images, name: str) -> System:
     """Assemble a system whose initramfs carries the store of erofs images (it lives in RAM)."""
-    init = _init_image(config, images)
+    init = images.hullkit_init(config)
+    if init is None:
+        raise ConfigError(
+            "the packed layout needs hullkit's init",
+            hint='add "@component:hullkit-init" to init:, or use layout: flat',
+            where=config.position("layout"),
+        )
     root_images = [images[reference] for reference in config.init if images[reference] is not init]
     if images.kernel is not None:
         root_images.insert(0, images.kernel.without(config.kernel.binary_file))
@@ -62,29 +68,22 @@ def assemble_packed(context: Context, config: SystemConfig, images: Images, name
         root_references += store.references(image)
     files = {**store.files(), generated.identity: f"{_STORE}/{generated.identity}.erofs"}
     document = hull_json(config, name, "packed", files, root_references, told)
+    kernel = images.kernel.file(config.kernel.binary_file).content if images.kernel else None
+    ucode = images.kernel.file(config.kernel.ucode_file).content if images.kernel and config.kernel.ucode_file else None
+    cmdline = config.kernel.cmdline or ""
     return System(
         name=name,
         arch=context.arch,
         layout="packed",
-        kernel=images.kernel.file(config.kernel.binary_file).content if images.kernel else None,
-        cmdline=config.kernel.cmdline or "",
-        ucode=images.kernel.file(config.kernel.ucode_file).content
-        if images.kernel and config.kernel.ucode_file
-        else None,
+        kernel=kernel,
+        cmdline=cmdline,
+        ucode=ucode,
         segments=(
+            kernel_segment(kernel, cmdline, ucode),
             boot_segment(init, images.kernel),
             Segment("store", tuple(_under_store(store.entries()))),
             Segment("system", (*_under_store([generated.entry]), _file("hull.json", document))),
         ),
-    )
-
-
-def _init_image(config: SystemConfig, images: Images) -> SystemImage:
-    for reference in config.init:
-        if images[reference].role == "init":
-            return images[reference]
-    raise ConfigError(
-        "the packed layout needs hullkit's init", hint='add "@component:hullkit-init" to init:, or use layout: flat'
     )
 
 

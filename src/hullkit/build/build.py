@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from hullkit.assemble.system import System
 from hullkit.build.locking import require_locked
 from hullkit.build.resolve import resolve_images
@@ -11,26 +14,56 @@ from hullkit.context import Context
 from hullkit.errors import ConfigError
 from hullkit.lock.lock import Lock
 
+#: keys that only hullkit's init obeys
+_SUPERVISION = ("restart", "requires", "after", "ready", "stop", "logs")
 
-def build_system(
-    context: Context,
-    config: SystemConfig,
-    name: str,
-    *,
-    layout: str | None = None,
-    lock: Lock | None = None,
-    pull: bool = False,
-) -> System:
-    """Resolve every image and assemble. ``layout`` overrides the configuration's; ``lock`` pins packages and images;
-    ``pull`` asks the registries even for images that the cache has."""
-    for problem in (*unsupported(config), *unfit_for_hullkit(config)):
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """``layout`` overrides the configuration's; ``lock`` pins packages and images; ``pull`` asks the registries even for
+    images that the cache has."""
+
+    layout: str | None = None
+    lock: Lock | None = None
+    pull: bool = False
+    decompress_kernel: bool = False
+
+
+def build_system(context: Context, config: SystemConfig, name: str, options: BuildOptions) -> System:
+    """Resolve every image and assemble. Without a wish the layout is packed for hullkit's init, and flat for others."""
+    for problem in unsupported(config):
         raise problem
-    if lock is not None:
-        require_locked(config, lock)
-    images = resolve_images(context, config, lock, pull=pull)
-    chosen = layout or config.layout or "packed"
-    if chosen == "flat":
-        raise ConfigError("layout flat is not supported yet", where=config.position("layout"))
-    from hullkit.assemble.packed import assemble_packed
+    if options.lock is not None:
+        require_locked(config, options.lock)
+    images = resolve_images(context, config, options.lock, pull=options.pull)
+    hullkit = images.hullkit_init(config) is not None
+    for problem in unfit_for_hullkit(config) if hullkit else _unfit_for_others(config):
+        raise problem
+    chosen = options.layout or config.layout or ("packed" if hullkit else "flat")
+    if chosen == "packed":
+        if options.decompress_kernel:
+            raise ConfigError("--decompress-kernel is for layout: flat")
+        from hullkit.assemble.packed import assemble_packed
 
-    return assemble_packed(context, config, images, name)
+        return assemble_packed(context, config, images, name)
+    from hullkit.assemble.flat import assemble_flat
+
+    return assemble_flat(context, config, images, name, decompress_kernel=options.decompress_kernel)
+
+
+def _unfit_for_others(config: SystemConfig) -> Iterator[ConfigError]:
+    """What another init than hullkit's would silently ignore."""
+    for section, index, entry in config.containers():
+        for key in _SUPERVISION:
+            if getattr(entry, key, None) is not None:
+                yield ConfigError(
+                    f"{section}[{index}].{key}: only hullkit's init obeys it, and init: has another",
+                    hint='remove it, or put "@component:hullkit-init" into init:',
+                    where=config.position(section, index, key),
+                )
+    if config.checks:
+        yield ConfigError(
+            "checks: only hullkit's init can run them, and init: has another", where=config.position("checks")
+        )
+
+

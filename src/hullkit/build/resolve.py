@@ -34,6 +34,9 @@ def references(config: SystemConfig) -> Iterator[tuple[str, tuple[str | int, ...
         yield config.kernel.image, ("kernel", "image")
     for number, reference in enumerate(config.init):
         yield reference, ("init", number)
+    for number, volume in enumerate(config.volumes):
+        if volume.image and volume.format != "oci":
+            yield volume.image, ("volumes", number, "image")
     for kind, number, entry in config.containers():
         yield entry.image, (kind, number, "image")
 

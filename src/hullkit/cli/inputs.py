@@ -67,14 +67,18 @@ def load_system(
     pull: bool,
     locked: bool,
     lock_file: Path | None,
+    **more: Any,
 ) -> tuple[Context, SystemConfig, System]:
-    """Read the input and build the system; the context returned uses the lock's tools where there is a lock."""
-    from hullkit.build.build import build_system
+    """Read the input and build the system; the context returned uses the lock's tools where there is a lock.
+
+    ``more`` are further ``BuildOptions``.
+    """
+    from hullkit.build.build import BuildOptions, build_system
     from hullkit.lock.lock import find_lock
 
     config = load_config(context, files)
     lock = find_lock(lock_path(files, lock_file), context.arch, required=locked or lock_file is not None, strict=locked)
     if lock is not None:
         context = with_lock(context, host_tools, lock)
-    system = build_system(context, config, name_of(files, name), layout=layout, lock=lock, pull=pull)
-    return context, config, system
+    options = BuildOptions(layout=layout, lock=lock, pull=pull, **more)
+    return context, config, build_system(context, config, name_of(files, name), options)

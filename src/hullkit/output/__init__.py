@@ -25,23 +25,37 @@ Writer = Callable[[Context, System, Mapping[str, BinaryIO]], None]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """``suffixes`` are appended to the output name, one file each; a format with one file may go to a stream."""
+    """``suffixes`` are appended to the output name, one file each; a format with one file may go to a stream.
+
+    A system that has nothing for a suffix gets no such file: ``absent`` says which those are.
+    """
 
     name: str
     summary: str
     suffixes: tuple[str, ...]
     write: Writer
     needs_kernel: bool
+    absent: Callable[[System], frozenset[str]]
 
 
 _registered: dict[str, Format] = {}
 
 
-def output_format(name: str, *suffixes: str, summary: str, needs_kernel: bool = False) -> Callable[[Writer], Writer]:
+def _nothing(_: System) -> frozenset[str]:
+    return frozenset()
+
+
+def output_format(
+    name: str,
+    *suffixes: str,
+    summary: str,
+    needs_kernel: bool = False,
+    absent: Callable[[System], frozenset[str]] = _nothing,
+) -> Callable[[Writer], Writer]:
     """Register the decorated function as the writer of a format."""
 
     def register(write: Writer) -> Writer:
-        _registered[name] = Format(name, summary, suffixes, write, needs_kernel)
+        _registered[name] = Format(name, summary, suffixes, write, needs_kernel, absent)
         return write
 
     return register
@@ -73,12 +87,16 @@ def write_formats(context: Context, system: System, names: Iterable[str], direct
     """Write the formats as DIRECTORY/NAME + suffix; all files appear together at the end, or none does."""
     chosen = [find_format(each) for each in names]
     _check(system, chosen)
-    suffixes = list(dict.fromkeys(suffix for each in chosen for suffix in each.suffixes))
+    wanted = {each.name: [suffix for suffix in each.suffixes if suffix not in each.absent(system)] for each in chosen}
+    suffixes = list(dict.fromkeys(suffix for each in chosen for suffix in wanted[each.name]))
     with atomic_files(directory, [name + suffix for suffix in suffixes]) as files:
         by_suffix = dict(zip(suffixes, files, strict=True))
         for each in chosen:
             with context.bus.step(f"write {each.name}"):
-                each.write(context, system, {suffix: by_suffix[suffix] for suffix in each.suffixes})
+                each.write(context, system, {suffix: by_suffix[suffix] for suffix in wanted[each.name]})
+    # what an earlier build wrote must not be taken for a part of this one
+    for suffix in {suffix for each in chosen for suffix in each.suffixes}.difference(suffixes):
+        (directory / (name + suffix)).unlink(missing_ok=True)
     return [directory / (name + suffix) for suffix in suffixes]
 
 

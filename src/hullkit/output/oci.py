@@ -1,7 +1,7 @@
 """oci: the system as an OCI image in an OCI image layout archive (image-layout.md), ready to be pushed.
 
-Layers: one with ``boot/`` (kernel and command line), then one for each segment. They are not compressed: what is
-worth compressing in a system is compressed already.
+Layers: one for each segment. They are not compressed: what is worth compressing in a packed system is compressed
+already.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hullkit.assemble.system import System
+from hullkit.assemble.system import System, settled
 from hullkit.context import Context
 from hullkit.output import output_format
-from hullkit.output.tar import boot_entries
 from hullkit.tree.entry import Bytes, Entry, EntryType, FileSlice
 from hullkit.tree.tar import write_tar
 from hullkit.tree.tree import Tree
@@ -51,17 +50,14 @@ def _json(value: Any) -> bytes:
 
 
 def _layer(entries: Iterable[Entry], path: Path) -> FileSlice:
-    tree = Tree()
-    for entry in entries:
-        tree.add(entry)
     with open(path, "wb") as stream:
-        write_tar(tree.entries(), stream)
+        write_tar(settled(entries).entries(), stream)
     return FileSlice(path, 0, path.stat().st_size)
 
 
 @output_format("oci", ".oci.tar", summary="the system as an OCI image, in a layout archive")
 def write(context: Context, system: System, files: Mapping[str, BinaryIO]) -> None:
-    groups = [("boot", tuple(boot_entries(system))), *((s.name, s.entries) for s in system.segments)]
+    groups = [(segment.name, list(segment.entries)) for segment in system.segments]
     with context.cache.temp_dir() as work:
         archive = _Archive()
         layers = [

@@ -21,6 +21,8 @@ class EntryType(Enum):
     CHAR = "char"
     BLOCK = "block"
     FIFO = "fifo"
+    #: no file: a global header of a tar archive, whose records are the entry's ``pax``; only tar writers know it
+    GLOBAL = "global"
 
 
 class Source(Protocol):
@@ -87,7 +89,10 @@ class Entry:
     ``path`` is relative, normalised, "/"-separated, without "." or ".."; the root is "". Bytes that are not UTF-8
     are kept by surrogateescape. ``mode`` holds the twelve permission bits. ``target`` is a symlink's text as it is,
     or the path (like ``path``) of the file that a HARDLINK names; that file comes earlier. ``mtime`` is in whole
-    seconds. ``xattrs`` is sorted by name.
+    seconds. ``xattrs`` is sorted by name. ``pax`` are further pax records, which only a tar archive can hold.
+
+    Entries of the flat layout are LinuxKit's tar members one by one: there ``path`` is a name as it is written, the
+    same name may come twice, and a HARDLINK may come before its file or have none.
     """
 
     path: str
@@ -101,6 +106,7 @@ class Entry:
     rdev: tuple[int, int] = (0, 0)
     xattrs: tuple[tuple[str, bytes], ...] = ()
     owner: Owner = NO_OWNER
+    pax: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def size(self) -> int:
@@ -112,7 +118,7 @@ def fingerprint(entries: Iterable[Entry]) -> str:
     digest = hashlib.sha256()
     for entry in entries:
         fields = [entry.path, entry.type.value, entry.mode, entry.uid, entry.gid, entry.mtime, entry.target]
-        attributes = [[name, value.hex()] for name, value in entry.xattrs]
+        attributes = [[name, value.hex()] for name, value in (*entry.xattrs, *entry.pax)]
         digest.update(json.dumps([*fields, entry.rdev, entry.size, attributes]).encode())
         if entry.content is not None:
             for chunk in entry.content.chunks():

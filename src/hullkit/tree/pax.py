@@ -8,7 +8,8 @@ from collections.abc import Mapping
 #: pax records: keyword -> value, both as bytes
 Records = Mapping[bytes, bytes]
 
-_SCHILY = b"SCHILY.xattr."
+#: prefix of the records of extended attributes (star's form)
+SCHILY = b"SCHILY.xattr."
 _LIBARCHIVE = b"LIBARCHIVE.xattr."
 _MAX_NUMBER = 1 << 62
 _MAX_XATTR_NAME, _MAX_XATTR_VALUE = 255, 65536  # include/uapi/linux/limits.h
@@ -94,8 +95,8 @@ def xattrs(records: Records) -> tuple[tuple[str, bytes], ...]:
             except binascii.Error as error:
                 raise Malformed("an extended attribute that is not base64") from error
     for key, value in records.items():
-        if key.startswith(_SCHILY):
-            name = key[len(_SCHILY) :]
+        if key.startswith(SCHILY):
+            name = key[len(SCHILY) :]
             _check(name)
             found[_text(name)] = value
     if any(len(value) > _MAX_XATTR_VALUE for value in found.values()):

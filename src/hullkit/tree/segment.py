@@ -16,27 +16,35 @@ Compression = Literal["none", "zstd", "gzip"]
 _ZSTD_THREADS = 1
 
 
-def write_segment(entries: Iterable[Entry], out_path: Path, compression: Compression, level: int) -> None:
-    """Write one segment to ``out_path``. ``level`` is the codec's own (zstd 1..22, gzip 1..9; unused for "none").
+def write_segment(
+    entries: Iterable[Entry],
+    out_path: Path,
+    compression: Compression,
+    level: int,
+    *,
+    device: tuple[int, int] = (0, 0),
+) -> None:
+    """Write one segment to ``out_path``. ``level`` is the codec's own (zstd 1..22, gzip 1..9; unused for "none"),
+    ``device`` as for ``write_cpio``.
 
     The bytes depend on the entries, the level and the codec's version, not on the machine. For errors see write_cpio.
     """
     with open(out_path, "wb") as stream:
         if compression == "none":
-            write_cpio(entries, stream)
+            write_cpio(entries, stream, device=device)
         elif compression == "zstd":
-            _write_zstd(entries, stream, level)
+            _write_zstd(entries, stream, level, device)
         else:
-            _write_gzip(entries, stream, level)
+            _write_gzip(entries, stream, level, device)
         stream.write(bytes(-stream.tell() % 4))
 
 
-def _write_zstd(entries: Iterable[Entry], stream: BinaryIO, level: int) -> None:
+def _write_zstd(entries: Iterable[Entry], stream: BinaryIO, level: int, device: tuple[int, int]) -> None:
     import zstandard
 
     compressor = zstandard.ZstdCompressor(level=level, threads=_ZSTD_THREADS)
     with compressor.stream_writer(stream, closefd=False) as writer:
-        write_cpio(entries, cast(BinaryIO, writer))
+        write_cpio(entries, cast(BinaryIO, writer), device=device)
 
 
 class _Gzip:
@@ -54,7 +62,7 @@ class _Gzip:
         self._stream.write(self._compressor.flush())
 
 
-def _write_gzip(entries: Iterable[Entry], stream: BinaryIO, level: int) -> None:
+def _write_gzip(entries: Iterable[Entry], stream: BinaryIO, level: int, device: tuple[int, int]) -> None:
     writer = _Gzip(stream, level)
-    write_cpio(entries, cast(BinaryIO, writer))
+    write_cpio(entries, cast(BinaryIO, writer), device=device)
     writer.finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from struct import Struct
 from typing import BinaryIO
 
@@ -12,7 +12,7 @@ from hullkit.tree.entry import Entry, EntryType
 from hullkit.tree.tar_reader import LIMITS, TarLimits, read_tar
 from hullkit.tree.tree import path_bytes
 
-__all__ = ["LIMITS", "TarLimits", "read_tar", "write_tar"]
+__all__ = ["LIMITS", "TarLimits", "read_tar", "write_tar", "write_tar_groups"]
 
 BLOCK = 512
 _HEADER = Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
@@ -24,36 +24,47 @@ _TYPE = {
     EntryType.BLOCK: b"4",
     EntryType.DIR: b"5",
     EntryType.FIFO: b"6",
+    EntryType.GLOBAL: b"g",
 }
 _MAX_SEVEN = 0o7777777
 _MAX_ELEVEN = 0o77777777777
 
-#: extra pax records for an entry, such as where it came from
-Records = Callable[[Entry], Mapping[str, str]]
+#: extra pax records, such as where an entry came from
+Records = Mapping[str, str]
 
 
 def write_tar(entries: Iterable[Entry], stream: BinaryIO, *, records: Records | None = None) -> None:
     """Write a tar archive with its two end blocks; the same entries give the same bytes.
 
     Pax records are written only for what a ustar header cannot hold, for extended attributes (``SCHILY.xattr.NAME``),
-    and for what ``records`` gives. No user or group names are written.
+    for ``Entry.pax``, and for what ``records`` gives. No user or group names are written.
     """
+    write_tar_groups([(entries, records or {})], stream)
+
+
+def write_tar_groups(groups: Iterable[tuple[Iterable[Entry], Records]], stream: BinaryIO) -> None:
+    """Write one archive of several groups of entries, each with records for all its entries."""
     with Copier(stream) as copier:
-        for entry in entries:
-            stream.write(tar_header(entry, records(entry) if records else {}))
-            if entry.content is not None:
-                copier.copy(entry.content)
-                stream.write(bytes(-entry.content.size % BLOCK))
+        for entries, records in groups:
+            for entry in entries:
+                stream.write(tar_header(entry, records))
+                if entry.content is not None and entry.type is EntryType.FILE:
+                    copier.copy(entry.content)
+                    stream.write(bytes(-entry.content.size % BLOCK))
     stream.write(bytes(2 * BLOCK))
 
 
-def tar_header(entry: Entry, records: Mapping[str, str]) -> bytes:
+def tar_header(entry: Entry, records: Records) -> bytes:
     """The header blocks of an entry: a pax extended header if it needs one, then ustar."""
     path = path_bytes(entry.path) or b"."
+    pax = {path_bytes(key): value for key, value in entry.pax}
+    for key, text in records.items():
+        pax[path_bytes(key)] = path_bytes(text)
+    if entry.type is EntryType.GLOBAL:
+        return _extended(path[:100], pax, b"g")
     if entry.type is EntryType.DIR:
         path += b"/"
     link = path_bytes(entry.target)
-    pax = {path_bytes(key): path_bytes(value) for key, value in records.items()}
     prefix, name = _split(path, pax)
     if not _plain(link, 100):
         _spill(pax, b"linkpath", link)
@@ -65,15 +76,15 @@ def tar_header(entry: Entry, records: Mapping[str, str]) -> bytes:
         entry.mode,
         _number(entry.uid, _MAX_SEVEN, b"uid", pax),
         _number(entry.gid, _MAX_SEVEN, b"gid", pax),
-        _number(entry.size, _MAX_ELEVEN, b"size", pax),
-        _number(entry.mtime, _MAX_ELEVEN, b"mtime", pax),
+        _number(entry.size if entry.type is EntryType.FILE else 0, _MAX_ELEVEN, b"size", pax),
+        _number(entry.mtime, _MAX_ELEVEN, b"mtime", pax) if b"mtime" not in pax else max(entry.mtime, 0) & _MAX_ELEVEN,
         _TYPE[entry.type],
         link[:100],
         _device(entry),
         prefix,
     )
     if pax:
-        head = _extended(path, pax)
+        head = _extended(b"PaxHeaders/" + path.rstrip(b"/").rpartition(b"/")[2][:80], pax, b"x")
     return head + header
 
 
@@ -153,12 +164,11 @@ def _ustar(
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 
 
-def _extended(path: bytes, pax: Mapping[bytes, bytes]) -> bytes:
+def _extended(name: bytes, pax: Mapping[bytes, bytes], kind: bytes) -> bytes:
     # Readers that know hdrcharset want it before the records it speaks of.
     keys = sorted(pax, key=lambda key: (key != b"hdrcharset", key))
     body = b"".join(_record(key, pax[key]) for key in keys)
-    name = b"PaxHeaders/" + path.rstrip(b"/").rpartition(b"/")[2][:80]
-    header = _ustar(name, 0o644, 0, 0, len(body), 0, b"x", b"", (0, 0), b"")
+    header = _ustar(name, 0o644, 0, 0, len(body), 0, kind, b"", (0, 0), b"")
     return header + body + bytes(-len(body) % BLOCK)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import Struct
 from typing import NoReturn
@@ -21,7 +21,7 @@ from hullkit.tree import pax
 from hullkit.tree.entry import NO_OWNER, Entry, EntryType, FileSlice, Owner
 
 _BLOCK = 512
-_FIELDS = Struct("100s8s8s8s12s12s8sc100s8s64x8s8s155s12x")
+_FIELDS = Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _ZEROS = bytes(_BLOCK)
 _TYPES = {
     b"0": EntryType.FILE,
@@ -60,16 +60,25 @@ LIMITS = TarLimits()
 
 
 def read_tar(
-    path: Path, *, owner: Owner = NO_OWNER, limits: TarLimits = LIMITS, name: str | None = None
+    path: Path,
+    *,
+    owner: Owner = NO_OWNER,
+    limits: TarLimits = LIMITS,
+    name: str | None = None,
+    verbatim: bool = False,
+    part: tuple[int, int] | None = None,
 ) -> list[Entry]:
     """The members of the uncompressed archive ``path``, in order; contents are slices of that file.
 
     Leading "/" and "./" of names are dropped; ``mtime`` is rounded down to seconds; user and group names are ignored.
-    A hard link's target may be missing (it may lie in a lower layer). ``name`` is what errors call the archive.
+    A hard link's target may be missing (it may lie in a lower layer). ``name`` is what errors call the archive;
+    ``part`` is the offset and size of an archive inside the file.
+    ``verbatim``: as LinuxKit copies members: names as they are written, but for a slash at the end; what only pax
+    records can hold (fractions of seconds, user names, ...) in ``Entry.pax``; global headers as entries of their own.
     TrustError for anything damaged, unsafe (".." in a name), too large, or unknown (GNU sparse files, dump formats).
     """
     with open(path, "rb", buffering=0) as stream:
-        reader = _Reader(path, stream.fileno(), owner, limits, name or str(path))
+        reader = (_Verbatim if verbatim else _Reader)(path, stream.fileno(), owner, limits, name or str(path), part)
         return list(reader.entries())
 
 
@@ -86,14 +95,17 @@ def _checksum_holds(header: bytes) -> bool:
 
 
 class _Reader:
-    def __init__(self, path: Path, descriptor: int, owner: Owner, limits: TarLimits, name: str) -> None:
+    def __init__(
+        self, path: Path, descriptor: int, owner: Owner, limits: TarLimits, name: str, part: tuple[int, int] | None
+    ) -> None:
         self._path = path
         self._descriptor = descriptor
-        self._end = os.fstat(descriptor).st_size
+        start, size = part or (0, os.fstat(descriptor).st_size)
+        self._end = start + size
         self._owner = owner
         self._limits = limits
         self._name = name
-        self._position = 0
+        self._position = start
         self._member = ""
         self._metadata = 0
         self._global: dict[bytes, bytes] = {}
@@ -133,7 +145,7 @@ class _Reader:
         return header
 
     def _block(self) -> bytes | None:
-        block = os.pread(self._descriptor, _BLOCK, self._position)
+        block = os.pread(self._descriptor, min(_BLOCK, self._end - self._position), self._position)
         if not block:
             return None
         if len(block) < _BLOCK:
@@ -154,10 +166,7 @@ class _Reader:
                 self._refuse("two extended headers for one member")
             self._local = pax.parse(self._extended(size))
         elif kind == b"g":
-            self._global = self._global | pax.parse(self._extended(size))
-            self._account(sum(len(key) + len(value) for key, value in self._global.items()))
-            if len(self._global) > self._limits.global_records:
-                self._refuse(f"more than {self._limits.global_records} global records")
+            return self._global_header(header, pax.parse(self._extended(size)))
         elif kind in b"LK":
             self._long[kind] = self._extended(size).rstrip(b"\0")
         elif kind == b"V":
@@ -166,6 +175,13 @@ class _Reader:
             self._refuse("GNU sparse files are not supported; write the archive without --sparse")
         else:
             self._refuse(f"unknown type of member {kind!r}")
+        return None
+
+    def _global_header(self, header: bytes, records: dict[bytes, bytes]) -> Entry | None:
+        self._global = self._global | records
+        self._account(sum(len(key) + len(value) for key, value in self._global.items()))
+        if len(self._global) > self._limits.global_records:
+            self._refuse(f"more than {self._limits.global_records} global records")
         return None
 
     def _extended(self, size: int) -> bytes:
@@ -186,7 +202,7 @@ class _Reader:
             self._refuse(f"more than {self._limits.metadata} bytes of names and attributes")
 
     def _entry(self, fields: tuple[bytes, ...], kind: EntryType) -> Entry:
-        name, mode, uid, gid, size, mtime, _, flag, link, magic, major, minor, prefix = fields
+        name, mode, uid, gid, size, mtime, _, flag, link, magic, _, _, major, minor, prefix = fields
         records = self._records()
         raw = self._raw_path(name, magic, prefix, records)
         path = self._clean(raw)
@@ -278,3 +294,38 @@ class _Reader:
         found = pax.xattrs(records)
         self._account(sum(len(name) + len(value) + _XATTR_COST for name, value in found))
         return found
+
+
+#: records whose values are in other fields of an entry
+_HELD = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"hdrcharset"))
+
+
+class _Verbatim(_Reader):
+    """Keeps what a copy of the archive needs; global records do not touch the members that follow."""
+
+    def _global_header(self, header: bytes, records: dict[bytes, bytes]) -> Entry | None:
+        self._account(sum(len(key) + len(value) + _XATTR_COST for key, value in records.items()))
+        path = self._clean(header[:100].split(b"\0", 1)[0]) or "pax_global_header"
+        return Entry(path, EntryType.GLOBAL, owner=self._owner, pax=_as_pax(records))
+
+    def _entry(self, fields: tuple[bytes, ...], kind: EntryType) -> Entry:
+        name, magic, uname, gname, prefix = fields[0], fields[9], fields[10], fields[11], fields[14]
+        records = dict(self._records())
+        raw = self._raw_path(name, magic, prefix, records)
+        entry = super()._entry(fields, kind)
+        for key, value in ((b"uname", uname), (b"gname", gname)):
+            if text := value.split(b"\0", 1)[0]:
+                records.setdefault(key, text)
+        if b"." not in records.get(b"mtime", b""):
+            records.pop(b"mtime", None)
+        kept = {key: value for key, value in records.items() if key not in _HELD and not key.startswith(pax.SCHILY)}
+        self._account(sum(len(key) + len(value) + _XATTR_COST for key, value in kept.items()))
+        path = raw.decode("utf-8", "surrogateescape").rstrip("/") or "."
+        return replace(entry, path=path, pax=_as_pax(kept))
+
+    def _xattrs(self, records: pax.Records) -> tuple[tuple[str, bytes], ...]:
+        return super()._xattrs({key: value for key, value in records.items() if key.startswith(pax.SCHILY)})
+
+
+def _as_pax(records: pax.Records) -> tuple[tuple[str, bytes], ...]:
+    return tuple(sorted((key.decode("utf-8", "surrogateescape"), value) for key, value in records.items()))
