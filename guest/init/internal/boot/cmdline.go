@@ -10,6 +10,8 @@ import (
 type Options struct {
 	Debug        bool
 	WritableRoot bool
+	// Verity says where a store on a disk is, and vouches for it
+	Verity string
 	// CommandLine is all of it
 	CommandLine string
 }
@@ -23,6 +25,9 @@ func ParseOptions(line string) Options {
 			options.Debug = true
 		case "hullkit.root=rw":
 			options.WritableRoot = true
+		}
+		if value, ok := strings.CutPrefix(word, "hullkit.verity="); ok {
+			options.Verity = value
 		}
 	}
 	return options

@@ -18,8 +18,8 @@ const newRoot = "/sysroot"
 // rootModules are needed to mount a packed root; each brings its dependencies.
 var rootModules = []string{"loop", "erofs", "overlay"}
 
-// LoadRootModules loads from the initramfs what the packed layout needs.
-func LoadRootModules(options Options) error {
+// loadRootModules loads from the initramfs what a store in the initramfs needs.
+func loadRootModules(options Options) error {
 	loader, err := modules.Open(filepath.Join("/lib/modules", sys.Uname()), options.CommandLine)
 	if err != nil {
 		return err
@@ -29,7 +29,11 @@ func LoadRootModules(options Options) error {
 
 // PackedRoot mounts the store's layers and the root made of them, and makes it the root of init.
 func PackedRoot(system *hull.System, options Options) error {
-	if err := mountLayers(system.Layers); err != nil {
+	mount := mountLayers
+	if system.OnDisk() {
+		mount = mountStore
+	}
+	if err := mount(system.Layers, options); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(newRoot, 0o755); err != nil {
@@ -56,20 +60,19 @@ func writableTmpfs(path string) error {
 	return sys.Mount("tmpfs", path, "tmpfs", 0, "mode=0755")
 }
 
-// mountLayers mounts every image of the store below container.Layers.
-func mountLayers(layers []hull.Layer) error {
+// mountLayers mounts every image of a store in the initramfs below container.Layers.
+func mountLayers(layers []hull.Layer, options Options) error {
+	if err := loadRootModules(options); err != nil {
+		return err
+	}
 	for _, layer := range layers {
 		file := filepath.Join("/", layer.File)
 		device, err := sys.AttachLoop(file)
 		if err != nil {
 			return fmt.Errorf("layer %s: %w", layer.ID, err)
 		}
-		target := filepath.Join(container.Layers, layer.ID)
-		if err := os.MkdirAll(target, 0o755); err != nil {
+		if err := mountLayer(layer, device); err != nil {
 			return err
-		}
-		if err := sys.Mount(device, target, "erofs", syscall.MS_RDONLY, ""); err != nil {
-			return fmt.Errorf("layer %s is damaged, or erofs is missing: %w", layer.ID, err)
 		}
 	}
 	return nil

@@ -46,10 +46,16 @@ type System struct {
 	ExpectAddress bool
 }
 
-// Layer is an erofs image; File is relative to the root of the initramfs.
+// Layer is an erofs image: a File, relative to the root of the initramfs, or Size bytes from Offset of a store on a disk.
 type Layer struct {
-	ID   string
-	File string
+	ID           string
+	File         string
+	Offset, Size int64
+}
+
+// OnDisk tells whether the layers are in a store on a disk; they all are, or none.
+func (s *System) OnDisk() bool {
+	return len(s.Layers) > 0 && s.Layers[0].File == ""
 }
 
 // Kinds of containers, as the control channel names them.

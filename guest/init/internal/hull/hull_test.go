@@ -51,7 +51,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v", bye)
 	}
 	if !system.ExpectAddress || system.Hostname != "h" || !reflect.DeepEqual(system.Root, []string{"aa/root", "bb"}) ||
-		len(system.Layers) != 2 || system.Layers[1] != (Layer{"bb", "hull/store/bb.erofs"}) ||
+		len(system.Layers) != 2 || system.Layers[1] != (Layer{ID: "bb", File: "hull/store/bb.erofs"}) ||
 		!reflect.DeepEqual(system.Modules, []string{"virtio_rng"}) {
 		t.Errorf("%+v", system)
 	}
@@ -107,6 +107,32 @@ func TestParseRefuses(t *testing.T) {
 		}
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), each.says) {
 			t.Errorf("%s → %s: %v", each.from, each.to, err)
+		}
+	}
+}
+
+func TestStoreOnDisk(t *testing.T) {
+	onDisk := func(layers string) (*System, error) {
+		return Parse([]byte(`{"version": 1, "layout": "packed", "root": {"layers": ["aa"]}, "layers": [` + layers + `]}`))
+	}
+	system, err := onDisk(`{"id": "aa", "offset": 0, "size": 4096}, {"id": "bb", "offset": 4096, "size": 8192}`)
+	if err != nil || !system.OnDisk() || system.Layers[1] != (Layer{ID: "bb", Offset: 4096, Size: 8192}) {
+		t.Errorf("%+v %v", system, err)
+	}
+	if system, err := onDisk(`{"id": "aa", "file": "aa.erofs"}`); err != nil || system.OnDisk() {
+		t.Errorf("%+v %v", system, err)
+	}
+	for _, bad := range []string{
+		`{"id": "aa"}`,
+		`{"id": "aa", "offset": 0, "size": 4097}`,
+		`{"id": "aa", "offset": 512, "size": 4096}`,
+		`{"id": "aa", "offset": -4096, "size": 4096}`,
+		`{"id": "aa", "file": "aa.erofs", "offset": 0, "size": 4096}`,
+		`{"id": "aa", "offset": 0, "size": 4096}, {"id": "bb", "file": "bb.erofs"}`,
+		`{"id": "bb", "file": "bb.erofs"}, {"id": "aa", "offset": 0, "size": 4096}`,
+	} {
+		if _, err := onDisk(bad); err == nil {
+			t.Errorf("%s is taken", bad)
 		}
 	}
 }

@@ -25,6 +25,7 @@ const (
 	maxLimit   = 1 << 30
 	maxPort    = 65535
 	maxSeconds = 366 * 24 * 3600
+	maxStore   = 1 << 50
 )
 
 // Parse reads and validates the document.
@@ -50,7 +51,12 @@ func Parse(data []byte) (*System, error) {
 		ExpectAddress: top.Get("expect").Get("address").Bool(),
 	}
 	for _, layer := range top.Get("layers").Items() {
-		system.Layers = append(system.Layers, Layer{layer.Get("id").Text(), layer.Get("file").Text()})
+		system.Layers = append(system.Layers, Layer{
+			ID:     layer.Get("id").Text(),
+			File:   layer.Get("file").Text(),
+			Offset: int64(layer.Get("offset").Int(0, maxStore)),
+			Size:   int64(layer.Get("size").Int(0, maxStore)),
+		})
 	}
 	for _, check := range top.Get("checks").Items() {
 		system.Checks = append(system.Checks, parseCheck(check))

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// storeBlock is the unit of a store on a disk, in bytes.
+const storeBlock = 4096
+
 // validate checks what belongs together.
 func (s *System) validate() error {
 	if s.Layout != Packed && s.Layout != Flat {
@@ -16,8 +19,11 @@ func (s *System) validate() error {
 	}
 	layers := map[string]bool{}
 	for i, layer := range s.Layers {
-		if !plainName(layer.ID) || !relative(layer.File) {
+		if !plainName(layer.ID) || layer.File != "" && !relative(layer.File) {
 			return fmt.Errorf("layers[%d]: id %q, file %q", i, layer.ID, layer.File)
+		}
+		if onDisk := layer.File == ""; onDisk != s.OnDisk() || onDisk == (layer.Size == 0) || layer.Offset%storeBlock != 0 || layer.Size%storeBlock != 0 {
+			return fmt.Errorf("layers[%d]: file %q, offset %d, size %d", i, layer.File, layer.Offset, layer.Size)
 		}
 		layers[layer.ID] = true
 	}

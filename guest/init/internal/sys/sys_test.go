@@ -161,6 +161,13 @@ func TestSizesOfKernelStructures(t *testing.T) {
 	if size := unsafe.Sizeof(loopConfig{}); size != 304 {
 		t.Error("struct loop_config has", size, "bytes")
 	}
+	// include/uapi/linux/dm-ioctl.h
+	if size := unsafe.Sizeof(dmHeader{}); size != 312 {
+		t.Error("struct dm_ioctl has", size, "bytes")
+	}
+	if size := unsafe.Sizeof(dmTarget{}); size != 40 {
+		t.Error("struct dm_target_spec has", size, "bytes")
+	}
 	if size := unsafe.Sizeof(openHow{}); size != 24 {
 		t.Error("struct open_how has", size, "bytes")
 	}

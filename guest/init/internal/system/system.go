@@ -91,9 +91,6 @@ func (s *System) boot() (err error) {
 	}
 	s.stage("root")
 	if s.hull.Layout == hull.Packed {
-		if err := boot.LoadRootModules(s.options); err != nil {
-			return err
-		}
 		err = boot.PackedRoot(s.hull, s.options)
 	} else {
 		err = boot.FlatRoot(s.options)
