@@ -160,6 +160,20 @@ def test_after_stop_and_continue_the_terminal_is_raw_again(person: Person) -> No
     assert termios.tcgetattr(person.side) == raw
 
 
+def test_a_terminal_that_hangs_up_ends_the_machine(tmp_path: Path) -> None:
+    """The terminal is not the controlling one here, so that no SIGHUP tells."""
+    somebody = Person(tmp_path)
+    somebody.wait_for(b"ready")
+    os.close(somebody.side)
+    os.close(somebody.main)
+    try:
+        somebody.process.wait(20)
+    finally:
+        somebody.process.kill()
+    assert not Path("/proc", somebody.pid_file.read_text()).exists()
+    assert not list((tmp_path / "cache" / "tmp").iterdir())
+
+
 def test_a_guest_that_hangs_does_not_hold_the_person(tmp_path: Path) -> None:
     somebody = Person(tmp_path, "open(PID, 'w').write('1'); console.sendall(b'ready'); time.sleep(60)")
     try:

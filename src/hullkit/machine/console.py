@@ -138,7 +138,7 @@ class Bridge:
         return bool(data)
 
     def _from_person(self) -> bool:
-        """Take what was typed; whether it says to leave."""
+        """Take what was typed; whether it says to leave, or nobody is there any more."""
         try:
             data = os.read(self._stdin, _CHUNK)
         except OSError:
@@ -146,7 +146,9 @@ class Bridge:
         if not data:
             self._end_of_input = True
             self._mute()
-            return False
+            # A raw terminal has no end of input: it has hung up, and nobody is left to leave in another way. (SIGHUP
+            # comes only to the session whose controlling terminal it was.)
+            return self._filter is not None
         command = ""
         if self._filter is not None:
             data, command = self._filter.feed(data)
