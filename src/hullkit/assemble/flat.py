@@ -56,7 +56,7 @@ def assemble_flat(
         bundles.add(container, f"{kind}[{number}]")
     segments.add("files", files)
     if hullkit:
-        segments.add("hull.json", [file("hull.json", _document(config, name, found))])
+        segments.add("hull.json", [file("hull.json", _document(config, images, name, found))])
     boot += [entry for entry in chain(*roots, files) if is_boot_file(entry)]
     command_line = last_file(boot, "boot/cmdline")
     return System(
@@ -86,7 +86,7 @@ def _apk_union(roots: Sequence[RootFS]) -> list[Entry]:
     return [Entry(_APK_DATABASE, EntryType.FILE, 0o644, content=Bytes(b"".join(text + b"\n\n" for text in texts)))]
 
 
-def _document(config: SystemConfig, name: str, found: Sequence[Container]) -> bytes:
+def _document(config: SystemConfig, images: Images, name: str, found: Sequence[Container]) -> bytes:
     told = [(container, container_json(container, (), writable=False)) for container in found]
     modules = [] if all(container.readonly for container in found) else ["overlay"]
-    return hull_json(config, name, "flat", {}, (), told, modules=modules)
+    return hull_json(config, images, name, "flat", {}, (), told, modules=modules)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hullkit.assemble.containers import KINDS, Container
+from hullkit.assemble.images import Images
 from hullkit.config.definition import Definition
 from hullkit.config.model import Restart, ServiceEntry, SystemConfig
 
@@ -45,6 +46,7 @@ def _explicit(value: Any) -> Any:
 
 def hull_json(
     config: SystemConfig,
+    images: Images,
     name: str,
     layout: str,
     layers: Mapping[str, str],
@@ -59,6 +61,7 @@ def hull_json(
         "version": VERSION,
         "name": name,
         "layout": layout,
+        "supervisor": images.supervisor(config),
         "layers": [{"id": identity, "file": file} for identity, file in layers.items()],
         "root": {"layers": list(root)},
         "modules": list(modules),

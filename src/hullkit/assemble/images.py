@@ -76,6 +76,11 @@ class Images:
         """The first of the init images that is hullkit's init; None for a system with LinuxKit's (or another)."""
         return next((self[reference] for reference in config.init if self[reference].role == "init"), None)
 
+    def supervisor(self, config: SystemConfig) -> str:
+        """What runs the services: ``containerd`` where its component is among the init images, else ``direct``."""
+        found = any(self[reference].role == "supervisor" for reference in config.init)
+        return "containerd" if found else "direct"
+
     def __getitem__(self, reference: str) -> SystemImage:
         try:
             return self.by_reference[reference]

@@ -66,8 +66,10 @@ def assemble_packed(context: Context, config: SystemConfig, images: Images, name
     root_references = [f"{generated.identity}/root"]
     for image in reversed(root_images):
         root_references += store.references(image)
+    # overlayfs takes a directory once; what a base shared by several images hides, the upper one of it hides as well
+    root_references = list(dict.fromkeys(root_references))
     files = {**store.files(), generated.identity: f"{_STORE}/{generated.identity}.erofs"}
-    document = hull_json(config, name, "packed", files, root_references, told)
+    document = hull_json(config, images, name, "packed", files, root_references, told)
     kernel = images.kernel.file(config.kernel.binary_file).content if images.kernel else None
     ucode = images.kernel.file(config.kernel.ucode_file).content if images.kernel and config.kernel.ucode_file else None
     cmdline = config.kernel.cmdline or ""

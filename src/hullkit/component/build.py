@@ -85,7 +85,14 @@ def _layers(
             ]
         layer = Layer(spec.name, base, pool)
         if spec.guest is not None:
-            _add_guest(context, layer)
+            from hullkit.component.guest import guest_binary
+
+            layer.put(_program(layer, "init", guest_binary(context, context.arch)))
+        if spec.go is not None:
+            from hullkit.component.gosource import go_program
+
+            for path, package in spec.go.programs.items():
+                layer.put(_program(layer, path, go_program(context, recipe, package)))
         if spec.debian is not None:
             layer.take(_selected(context, recipe, pool, packages, below, base))
         add_declared(layer, spec, recipe.folder.path)
@@ -132,12 +139,9 @@ def _base_files(context: Context, store: Store, lower: Sequence[StoredLayer]) ->
     return {entry.path: entry for entry in tree.entries()}
 
 
-def _add_guest(context: Context, layer: Layer) -> None:
-    from hullkit.component.guest import guest_binary
-
-    binary = guest_binary(context, context.arch)
+def _program(layer: Layer, path: str, binary: Path) -> Entry:
     content = FileSlice(binary, 0, binary.stat().st_size)
-    layer.put(Entry("init", EntryType.FILE, 0o755, content=content, owner=Owner(image=layer.name)))
+    return Entry(path, EntryType.FILE, 0o755, content=content, owner=Owner(image=layer.name))
 
 
 def remember_owners(context: Context, diff_id: str, entries: Iterable[Entry]) -> None:
@@ -199,6 +203,10 @@ def _version(recipe: Recipe, packages: Sequence[Package], below: Sequence[Image]
         return hullkit.__version__
     if version.text:
         return version.text
+    if version.module:
+        from hullkit.component.gosource import module_version
+
+        return module_version(recipe, version.module)
     if version.package:
         found = [package.version for package in packages if matches_any([version.package], package.name)]
     else:

@@ -138,10 +138,14 @@ def _check(recipe: Recipe) -> None:
             where=recipe.where(("name",)),
         )
     version = spec.version
-    if sum((bool(version.package), bool(version.component), bool(version.text), version.hullkit)) != 1:
+    given = (version.package, version.component, version.module, version.text, version.hullkit)
+    if sum(map(bool, given)) != 1:
         raise ConfigError(
-            "version: needs exactly one of package, component, hullkit and text", where=recipe.where(("version",))
+            "version: needs exactly one of package, component, module, hullkit and text",
+            where=recipe.where(("version",)),
         )
+    if version.module and spec.go is None:
+        raise ConfigError("version.module: there is no go: in this recipe", where=recipe.where(("version", "module")))
     if spec.kernel is not None:
         if spec.kernel.default not in spec.kernel.profiles:
             raise ConfigError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import hullkit
 from hullkit.component.catalogue import Recipe, load_recipe
+from hullkit.component.gosource import go_ids
 from hullkit.component.guest import guest_id
 from hullkit.component.packages import PackageLock, resolve
 from hullkit.context import Context
@@ -102,6 +103,7 @@ def _image(
         "profile": chosen,
         "arch": context.arch,
         "guest": guest_id(context.arch) if spec.guest else "",
+        "go": go_ids(recipe, context.arch),
         "version": hullkit.__version__ if spec.version.hullkit else "",
     }
     identity = step_id("component", inputs, _CODE)

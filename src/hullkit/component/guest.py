@@ -14,10 +14,19 @@ from hullkit.steps import cached_path
 _PACKAGE = Path(hullkit.__file__).parent
 
 
-def guest_sources() -> Path | None:
-    """The sources of init: ``guest/init`` of the checkout that this package lies in; None for an installed wheel."""
-    checkout = _PACKAGE.parent.parent / "guest" / "init"
+def guest_sources(name: str = "init") -> Path | None:
+    """``guest/NAME`` of the checkout that this package lies in; None for an installed wheel."""
+    checkout = _PACKAGE.parent.parent / "guest" / name
     return checkout if (checkout / "go.mod").is_file() else None
+
+
+def guest_module(name: str) -> Path:
+    """The sources of a program of the guest, of the checkout or the wheel. Raises NotFound."""
+    packaged = _PACKAGE / "_guest" / "src" / name
+    found = guest_sources(name) or packaged
+    if not (found / "go.mod").is_file():
+        raise NotFound(f"this installation has no sources of guest/{name}")
+    return found
 
 
 def guest_id(arch: str) -> str:

@@ -85,11 +85,29 @@ class KernelSource(Definition, frozen=True, kw_only=True):
     default: Annotated[str, Doc("The profile that is used when none is asked for.")]
 
 
+class GoSource(Definition, frozen=True, kw_only=True):
+    """Go programs, compiled without cgo from modules that go.mod and go.sum pin."""
+
+    source: Annotated[
+        str,
+        Doc(
+            "Directory of the recipe's folder with go.mod and go.sum; @guest/NAME is one of hullkit's own.",
+            example="src",
+        ),
+    ]
+    programs: Annotated[
+        dict[str, str],
+        Doc('Path in the image to the main package: "." is that of the directory, others are named by import path.'),
+    ]
+    tags: Annotated[Strings, Doc("Build tags.")] = ()
+
+
 class Version(Definition, frozen=True, kw_only=True):
     """Where the component's version comes from."""
 
     package: Annotated[str, Doc("The package whose version it is; a pattern.")] = ""
     component: Annotated[str, Doc("The component, one of the bases, whose version it is.")] = ""
+    module: Annotated[str, Doc("The Go module, one of go.mod's, whose version it is.")] = ""
     hullkit: Annotated[bool, Doc("The version of hullkit.")] = False
     text: Annotated[str, Doc("The version itself.")] = ""
 
@@ -100,7 +118,7 @@ def version_from_text(text: str) -> Version:
     return Version(text=text)
 
 
-Role = Literal["layer", "kernel", "init", "runtime", "root", "dhcp-client", "onboot", "service"]
+Role = Literal["layer", "kernel", "init", "runtime", "supervisor", "root", "dhcp-client", "onboot", "service"]
 
 
 class RecipeSpec(Definition, frozen=True, kw_only=True):
@@ -119,6 +137,7 @@ class RecipeSpec(Definition, frozen=True, kw_only=True):
     base: Annotated[Strings, Doc("Components whose layers lie below this one's, lowest first.")] = ()
     debian: Annotated[DebianSource | None, Doc("Packages of Debian.")] = None
     kernel: Annotated[KernelSource | None, Doc("A kernel of Debian.")] = None
+    go: Annotated[GoSource | None, Doc("Programs in Go.")] = None
     guest: Annotated[Literal["init"] | None, Doc("hullkit's own init, as /init.")] = None
     copy: Annotated[dict[str, str], Doc("Files of the packages to put at another path: from, to.")] = msgspec.field(
         default_factory=dict

@@ -1,0 +1,72 @@
+"""The programs of a recipe's ``go:``: where their sources are, their ids, their binaries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from hullkit.component.catalogue import Recipe
+from hullkit.component.gobuild import compile_program, find_goroot, program_id
+from hullkit.component.guest import guest_module
+from hullkit.context import Context
+from hullkit.errors import ConfigError
+from hullkit.steps import cached_path
+
+_GUEST = "@guest/"
+
+
+def go_sources(recipe: Recipe) -> Path:
+    """The directory with the recipe's go.mod. Raises ConfigError where there is none."""
+    assert recipe.spec.go is not None
+    written = recipe.spec.go.source
+    where = recipe.where(("go", "source"))
+    if written.startswith(_GUEST):
+        name = written.removeprefix(_GUEST)
+        if re.fullmatch("[a-z]+", name) is None:
+            raise ConfigError(f"go.source: {written} is no program of the guest", where=where)
+        return guest_module(name)
+    folder = recipe.folder.path.resolve()
+    found = (folder / written).resolve()
+    if not found.is_relative_to(folder) or not (found / "go.mod").is_file():
+        raise ConfigError(f"go.source: {written} is no directory of the recipe's folder with a go.mod", where=where)
+    return found
+
+
+def module_version(recipe: Recipe, module: str) -> str:
+    """The version of a module that go.mod requires, without its v. Raises ConfigError where go.mod has none."""
+    text = (go_sources(recipe) / "go.mod").read_text()
+    found = re.search(rf"^\s*(?:require\s+)?{re.escape(module)}\s+v(\S+)", text, re.MULTILINE)
+    if found is None:
+        raise ConfigError(
+            f"version.module: go.mod does not require {module}", where=recipe.where(("version", "module"))
+        )
+    return found[1]
+
+
+def go_ids(recipe: Recipe, arch: str) -> Mapping[str, str]:
+    """Path in the image → an id of the program there, without compiling it."""
+    go = recipe.spec.go
+    if go is None:
+        return {}
+    sources, goroot = go_sources(recipe), find_goroot()
+    return {path: program_id(sources, goroot, arch, package, go.tags) for path, package in go.programs.items()}
+
+
+def go_program(context: Context, recipe: Recipe, package: str) -> Path:
+    """The binary of a package of the recipe, compiled once per sources, toolchain, tags and architecture.
+
+    Raises what fetching modules raises, and ToolError when it does not compile.
+    """
+    from hullkit.component.gomodules import fetch_modules
+
+    go = recipe.spec.go
+    assert go is not None
+    sources, goroot = go_sources(recipe), find_goroot()
+
+    def make(out: Path) -> None:
+        fetch_modules(context, sources, context.arch, goroot=goroot, package=package, tags=go.tags)
+        with context.bus.step(f"compile {recipe.spec.name} for {context.arch}"):
+            compile_program(context, sources, context.arch, out, goroot=goroot, package=package, tags=go.tags)
+
+    return cached_path(context, "go", program_id(sources, goroot, context.arch, package, go.tags), make)
