@@ -22,8 +22,8 @@ from hullkit.cache import Cache
 from hullkit.context import Context
 from hullkit.errors import HullError, NotFound, TrustError
 from hullkit.oci.digest import check_digest, digest_of
-from hullkit.oci.image import LAYER
 from hullkit.oci.export import export_layout
+from hullkit.oci.image import LAYER
 from hullkit.oci.store import Store
 from tests.oci.images import CONFIG, file, image_of, layer_of, tar_of
 

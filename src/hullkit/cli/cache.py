@@ -253,5 +253,7 @@ def _references(names: tuple[str, ...]) -> list[Reference]:
 
 def _size(image: Image) -> int:
     """Bytes of all blobs of an image, as its manifest tells."""
-    config = image.manifest.get("config") or {}
-    return image.descriptor.size + int(config.get("size", 0)) + sum(each.descriptor.size for each in image.layers)
+    from hullkit.oci.document import descriptor_of, list_of
+
+    parts = [image.manifest.get("config"), *list_of(image.manifest, "layers", image.digest, 1024)]
+    return image.descriptor.size + sum(descriptor_of(part, image.digest).size for part in parts)

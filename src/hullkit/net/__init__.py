@@ -193,9 +193,10 @@ class Http:
             try:
                 with mendable(), self._request(method, url, transfer.headers, body, policy) as response:
                     check_overload(response)
-                    if response.status != 401 or authorizer is None:
-                        return self._reply(transfer, response)
-                    challenge = response.headers.get("WWW-Authenticate", "")
+                    reply = self._reply(transfer, response)
+                if reply.status != 401 or authorizer is None:
+                    return reply
+                challenge = reply.headers.get("WWW-Authenticate", "")
                 challenges = self._challenge(url, authorizer, sent, challenge, challenges)
             except Broken as broken:
                 failures += 1

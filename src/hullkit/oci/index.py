@@ -81,14 +81,14 @@ def kind_of(document: Mapping[str, Any], content_type: str, what: str) -> tuple[
             f"{what} is an image of Docker's old kind (schema 1), which is not supported",
             hint="pull and push it once with a current tool",
         )
-    if document.get("schemaVersion") != 2:
+    if document.get("schemaVersion") != 2 or not isinstance(inner, str | None):
         raise TrustError(f"{what} is not a manifest (schemaVersion 2)")
     if inner is not None and said in KINDS and inner != said:
-        raise TrustError(f"{what} calls itself {str(inner)[:100]}, and its server {said}")
+        raise TrustError(f"{what} calls itself {inner[:100]}, and its server {said}")
     media_type = inner if inner is not None else said
     if media_type not in KINDS:
         if inner is not None:
-            raise TrustError(f"{what} is of type {str(inner)[:100]!r}, not an image")
+            raise TrustError(f"{what} is of type {inner[:100]!r}, not an image")
         media_type = INDEX if "manifests" in document else MANIFEST
     kind = KINDS[media_type]
     if ("manifests" in document) != (kind == "index") or ("layers" in document and kind == "index"):
