@@ -79,7 +79,9 @@ def write_initrd(context: Context, system: System, stream: BinaryIO, *, with_uco
         stream.write(bytes(-system.ucode.size % 4))
     segments = [segment for segment in system.segments if segment.initramfs]
     with ThreadPoolExecutor(max_workers=context.jobs) as pool:
-        made = pool.map(lambda each: each if each.compression == "none" else _compressed(context, each), segments)
+        made = pool.map(
+            lambda each: each if each.compression == "none" else compressed_segment(context, each), segments
+        )
         for each in made:
             if isinstance(each, Segment):
                 write_cpio(_members(each), stream)
@@ -91,7 +93,7 @@ def _members(segment: Segment) -> Iterator[Entry]:
     return filterfalse(is_boot_file, segment.entries)
 
 
-def _compressed(context: Context, segment: Segment) -> FileSlice:
+def compressed_segment(context: Context, segment: Segment) -> FileSlice:
     """The segment compressed; made once for each content."""
     content = segment.identity or fingerprint(_members(segment))
     identity = step_id("cpio", [segment.compression, segment.level, _codec(segment.compression), content], _CODE)
