@@ -21,7 +21,8 @@ _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 @dataclass
 class Harm:
-    """What goes wrong for requests of ``method`` whose path contains ``match``, the next ``times`` times (-1: always).
+    """What goes wrong for requests of ``method`` whose path contains ``match``, the next ``times`` times (-1: always),
+    the first ``skip`` left out.
 
     ``kind``: "status" (answers ``value``), "drop" (closes after ``value`` bytes of the answer), "drop-upload" (closes
     after ``value`` bytes of the request), "delay" (waits ``seconds``), "stall" (waits in the middle), "corrupt" (flips
@@ -35,6 +36,7 @@ class Harm:
     times: int = -1
     method: str = ""
     seconds: float = 0.0
+    skip: int = 0
 
 
 @dataclass
@@ -57,9 +59,13 @@ class Proxy:
         with self.mutex:
             found = {}
             for harm in self.harms:
-                if harm.match in path and harm.method in ("", method) and harm.times != 0:
-                    harm.times -= 1
-                    found[harm.kind] = harm
+                if harm.match not in path or harm.method not in ("", method) or harm.times == 0:
+                    continue
+                if harm.skip:
+                    harm.skip -= 1
+                    continue
+                harm.times -= 1
+                found[harm.kind] = harm
             return found
 
     def count(self, where: dict[str, int], path: str, size: int) -> None:

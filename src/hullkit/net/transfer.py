@@ -150,7 +150,8 @@ def mendable() -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     """What happened, without the object addresses that urllib3 puts before it."""
-    text = re.sub(r"^<[^>]*>: |^\w+\(.*?\): ", "", str(error))
+    parts = error.args if len(error.args) == 2 and isinstance(error.args[1], BaseException) else (error,)
+    text = re.sub(r"^<[^>]*>: |^\w+\(.*?\): ", "", " ".join(map(str, parts)))
     return " ".join(text.split()) or type(error).__name__
 
 
