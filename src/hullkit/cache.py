@@ -4,6 +4,7 @@
     debian/   verified indexes and packages (``hullkit.debian``)
     tools/    host tools unpacked from packages (``hullkit.component.tools``)
     steps/    results of build steps: steps/KIND/ID
+    partial/  blobs whose transfer broke off, to be gone on with (``hullkit.oci.registry``)
     go-build/ Go's own build cache, for the guest's init
     tmp/      work in progress; one directory per running task, locked while it lives
     locks/    lock files
