@@ -40,13 +40,17 @@ def parse_modules_dep(text: str) -> Mapping[str, tuple[str, tuple[str, ...]]]:
     found = {}
     for line in text.splitlines():
         path, _, dependencies = line.partition(":")
-        name = posixpath.basename(path).split(".ko", 1)[0].replace("-", "_")
-        found[name] = (path, tuple(dependencies.split()))
+        found[_module_name(path)] = (path, tuple(dependencies.split()))
     return found
 
 
+def _module_name(path: str) -> str:
+    return posixpath.basename(path).split(".ko", 1)[0].replace("-", "_")
+
+
 def root_modules(kernel: SystemImage, names: Iterable[str] = ROOT_MODULES) -> Iterator[Entry]:
-    """The named modules with their dependencies, and a modules.dep; one that is built in has no file here."""
+    """The named modules with their dependencies, modules.dep, and modules.alias, by which init knows the drivers of the
+    devices that there are. A module that is built in, or not in the image, has no file here."""
     directory = modules_directory(kernel)
     table = parse_modules_dep(read(_content(kernel.file(f"{directory}/modules.dep"))).decode())
     lines = {}
@@ -54,13 +58,19 @@ def root_modules(kernel: SystemImage, names: Iterable[str] = ROOT_MODULES) -> It
         if name in table:
             path, dependencies = table[name]
             for each in (path, *dependencies):
-                base = posixpath.basename(each).split(".ko", 1)[0].replace("-", "_")
-                lines[each] = table[base][1]
+                lines[each] = table[_module_name(each)][1]
     version = posixpath.basename(directory)
     for path in sorted(lines):
         yield replace(kernel.file(f"{directory}/{path}"), path=f"lib/modules/{version}/{path}")
     text = "".join(f"{path}: {' '.join(lines[path])}".rstrip() + "\n" for path in sorted(lines))
     yield Entry(f"lib/modules/{version}/modules.dep", EntryType.FILE, 0o644, content=Bytes(text.encode()))
+    aliases = kernel.tree.get(f"{directory}/modules.alias")
+    if aliases is not None:
+        chosen = {_module_name(path) for path in lines}
+        # "alias PATTERN MODULE"
+        lines_of_aliases = read(_content(aliases)).decode().splitlines(keepends=True)
+        text = "".join(line for line in lines_of_aliases if line.strip().rpartition(" ")[2] in chosen)
+        yield Entry(f"lib/modules/{version}/modules.alias", EntryType.FILE, 0o644, content=Bytes(text.encode()))
 
 
 def _content(entry: Entry) -> Source:
@@ -68,14 +78,14 @@ def _content(entry: Entry) -> Source:
     return entry.content
 
 
-def boot_segment(init: SystemImage, kernel: SystemImage | None) -> Segment:
+def boot_segment(init: SystemImage, kernel: SystemImage | None, modules: Iterable[str] = ROOT_MODULES) -> Segment:
     """``/init``, the console device, and the modules."""
     tree = Tree()
     tree.add(replace(init.file("init"), path="init"))
     # the kernel opens this for init before devtmpfs is there (init/main.c, console_on_rootfs)
     tree.add(Entry("dev/console", EntryType.CHAR, 0o600, rdev=(5, 1)))
     if kernel is not None:
-        for entry in root_modules(kernel):
+        for entry in root_modules(kernel, modules):
             tree.add(entry)
     return Segment("boot", tuple(tree.entries()), "zstd", _LEVEL)
 

@@ -49,20 +49,20 @@ def hull_json(
     images: Images,
     name: str,
     layout: str,
-    layers: Mapping[str, str],
+    layers: Mapping[str, Mapping[str, Any]],
     root: Sequence[str],
     told: Sequence[tuple[Container, dict[str, Any]]],
     *,
     modules: Sequence[str] = (),
 ) -> bytes:
-    """The whole document; ``layers`` maps layer ids to files of the initramfs, ``root`` is top first; ``modules`` are
-    kernel modules that the containers need."""
+    """The whole document; ``layers``: layer id → where it is (``file`` of the initramfs, or ``offset`` and ``size`` in
+    a store); ``root`` is top first; ``modules`` are kernel modules that the containers need."""
     document: dict[str, Any] = {
         "version": VERSION,
         "name": name,
         "layout": layout,
         "supervisor": images.supervisor(config),
-        "layers": [{"id": identity, "file": file} for identity, file in layers.items()],
+        "layers": [{"id": identity, **place} for identity, place in layers.items()],
         "root": {"layers": list(root)},
         "modules": list(modules),
         "checks": [_explicit(check) for check in config.checks],

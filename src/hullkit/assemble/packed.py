@@ -19,6 +19,7 @@ from hullkit.assemble.hulljson import container_json, hull_json
 from hullkit.assemble.images import Images, SystemImage, stacked
 from hullkit.assemble.mountpoints import add_mount_points
 from hullkit.assemble.overlay import Overlay, directory_entry
+from hullkit.assemble.store import on_disk, places
 from hullkit.assemble.system import Segment, System
 from hullkit.config.model import SystemConfig, container_ids
 from hullkit.context import Context
@@ -40,7 +41,8 @@ _RESOLV_CONF = "/run/resolvconf/resolv.conf"
 
 
 def assemble_packed(context: Context, config: SystemConfig, images: Images, name: str) -> System:
-    """Assemble a system whose initramfs carries the store of erofs images (it lives in RAM)."""
+    """Assemble a system whose initramfs carries the store of erofs images (it lives in RAM); ``on_disk`` is the same
+    system with its store on a disk."""
     init = images.hullkit_init(config)
     if init is None:
         raise ConfigError(
@@ -68,8 +70,11 @@ def assemble_packed(context: Context, config: SystemConfig, images: Images, name
         root_references += store.references(image)
     # overlayfs takes a directory once; what a base shared by several images hides, the upper one of it hides as well
     root_references = list(dict.fromkeys(root_references))
-    files = {**store.files(), generated.identity: f"{_STORE}/{generated.identity}.erofs"}
+    layers = [*store.packed(), generated]
+    files = {each.identity: {"file": each.entry.path} for each in layers}
     document = hull_json(config, images, name, "packed", files, root_references, told)
+    contents = {each.identity: each.content for each in layers}
+    disk_document = hull_json(config, images, name, "packed", places(contents), root_references, told)
     kernel = images.kernel.file(config.kernel.binary_file).content if images.kernel else None
     ucode = images.kernel.file(config.kernel.ucode_file).content if images.kernel and config.kernel.ucode_file else None
     cmdline = config.kernel.cmdline or ""
@@ -83,9 +88,10 @@ def assemble_packed(context: Context, config: SystemConfig, images: Images, name
         segments=(
             kernel_segment(kernel, cmdline, ucode),
             boot_segment(init, images.kernel),
-            Segment("store", tuple(_under_store(store.entries()))),
+            Segment("store", tuple(_under_store(each.entry for each in store.packed()))),
             Segment("system", (*_under_store([generated.entry]), _file("hull.json", document))),
         ),
+        on_disk=on_disk(init, images.kernel, list(contents.values()), disk_document),
     )
 
 
@@ -113,13 +119,8 @@ class _Packed:
 
     def __init__(self, identity: str, path: Path, owner: Owner) -> None:
         self.identity = identity
-        self.entry = Entry(
-            f"{_STORE}/{identity}.erofs",
-            EntryType.FILE,
-            0o444,
-            content=FileSlice(path, 0, path.stat().st_size),
-            owner=owner,
-        )
+        self.content = FileSlice(path, 0, path.stat().st_size)
+        self.entry = Entry(f"{_STORE}/{identity}.erofs", EntryType.FILE, 0o444, content=self.content, owner=owner)
 
 
 def _generated_image(context: Context, root: Overlay, found: Sequence[Container]) -> _Packed:
@@ -158,11 +159,8 @@ class _Store:
         """Layer ids of an image, top first."""
         return [self._packed[layer.diff_id].identity for layer in reversed(image.layers)]
 
-    def files(self) -> dict[str, str]:
-        return {each.identity: each.entry.path for each in self._packed.values()}
-
-    def entries(self) -> list[Entry]:
-        return [each.entry for each in self._packed.values()]
+    def packed(self) -> list[_Packed]:
+        return list(self._packed.values())
 
 
 def _packed_layer(context: Context, tool: str, image: SystemImage, layer: Layer) -> _Packed:

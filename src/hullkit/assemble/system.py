@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from posixpath import normpath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hullkit.tree.entry import Entry, EntryType, Source
 from hullkit.tree.tree import Tree
+
+if TYPE_CHECKING:
+    from hullkit.assemble.store import OnDisk
 
 Compression = Literal["none", "zstd", "gzip"]
 
@@ -42,8 +45,8 @@ class Segment:
 class System:
     """A bootable system: ``segments`` in order are its tree, and make the initramfs less what lies below ``boot/``.
 
-    ``kernel`` is None for a tree without one. With ``linuxkit`` it is what LinuxKit would make of the same input, member
-    by member; otherwise hullkit's init is its first process.
+    ``kernel`` is None for a tree without one. With ``linuxkit`` it is what LinuxKit would make of the same input,
+    member by member; otherwise hullkit's init is its first process.
     """
 
     name: str
@@ -54,6 +57,8 @@ class System:
     ucode: Source | None
     segments: tuple[Segment, ...]
     linuxkit: bool = False
+    #: the same system with its store on a disk; None where there is no store
+    on_disk: OnDisk | None = None
 
     def entries(self) -> Iterator[Entry]:
         """All entries of the tree, segment by segment."""

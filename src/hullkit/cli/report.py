@@ -85,7 +85,8 @@ def _checks(checks: Sequence[CheckReport]) -> Iterator[str]:
 def _host(host: HostReport) -> Iterator[str]:
     plural = "s" if host.cpus > 1 else ""
     yield f"{host.arch}, {host.accel}, {host.cpus} CPU{plural}, {host.mem} MiB"
-    yield f"kernel {_megabytes(host.kernel_bytes)}, initramfs {_megabytes(host.initrd_bytes)}"
+    parts = {"kernel": host.kernel_bytes, "initramfs": host.initrd_bytes, "disk": host.disk_bytes}
+    yield ", ".join(f"{name} {_megabytes(size)}" for name, size in parts.items() if size)
     up = "" if host.up_cpu_seconds is None else f" ({host.up_cpu_seconds:.1f} s until up)"
     yield f"{host.wall_seconds:.1f} s, {host.cpu_seconds:.1f} s of CPU{up}, peak {_megabytes(host.peak_bytes)}"
 

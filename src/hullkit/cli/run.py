@@ -26,7 +26,7 @@ from hullkit.errors import (
 )
 
 if TYPE_CHECKING:
-    from hullkit.machine.boot import BootFiles
+    from hullkit.machine.boot import Boot
     from hullkit.machine.options import MachineOptions
     from hullkit.machine.ports import HttpCheck
     from hullkit.machine.report import Report
@@ -49,8 +49,14 @@ _ABOUT_THE_MACHINE = frozenset(
         "timeout",
         "hold",
         "console_log",
+        "format_name",
+        "iso",
+        "uefi",
+        "as_disk",
     ]
 )
+#: formats that "run" can boot
+_BOOTABLE = ("kernel+initrd", "kernel+erofs", "iso-efi")
 #: what ``--json`` names as the culprit when the run broke off before there was a machine to blame
 _CULPRITS: dict[type[HullError], str] = {
     ConfigError: "configuration",
@@ -85,6 +91,16 @@ _CULPRITS: dict[type[HullError], str] = {
 @click.option(
     "--hold", type=float, metavar="SECONDS", help="With --check: stay up after the checks.  [default: 0, published 10]"
 )
+@click.option(
+    "-f",
+    "--format",
+    "format_name",
+    metavar="FORMAT",
+    help="What to build and boot.  [default: kernel+initrd, EFI: iso-efi]",
+)
+@click.option("--iso", is_flag=True, help="Boot an ISO image from a CD: FILE is one, or iso-efi is built.")
+@click.option("--uefi", is_flag=True, help="Boot by EFI firmware, as every ISO image is.")
+@click.option("--as-disk", is_flag=True, help="Attach the ISO image as a disk, as a USB stick is one.")
 @click.option("--console-log", type=click.Path(path_type=Path), help="Keep what the guest writes on its console.")
 @context_options
 def command(
@@ -92,8 +108,8 @@ def command(
 ) -> None:
     """Build the system that the FILEs describe and boot it, with its console on this terminal.
 
-    Instead of FILEs, the PREFIX of what "hullkit build" wrote (PREFIX-kernel, PREFIX-initrd.img, PREFIX-cmdline)
-    boots that.
+    Instead of FILEs, the PREFIX of what "hullkit build" wrote (PREFIX-kernel, PREFIX-initrd.img, PREFIX-cmdline, and
+    PREFIX-erofs.img) boots that, or an ISO image.
     """
     if as_json and not check:
         raise ConfigError("--json is for run --check")
@@ -120,7 +136,8 @@ def _run(
         raise ConfigError(f"--hold {hold:g}: not a number of seconds")
     with ExitStack() as stack:
         work = stack.enter_context(context.cache.temp_dir())
-        prepared = prepare(context, files, work / "system", host_tools=host_tools, **inputs)
+        medium = MediumOptions(given["format_name"], given["iso"], given["uefi"], given["as_disk"])
+        prepared = prepare(context, files, work / "system", medium, host_tools=host_tools, **inputs)
         stack.enter_context(stop_signals())
         try:
             if not check:
@@ -148,25 +165,73 @@ class Prepared:
     """What there is to boot; ``http_checks`` are those of the configuration (none for a PREFIX)."""
 
     context: Context
-    boot: BootFiles
+    boot: Boot
     http_checks: tuple[HttpCheck, ...] = ()
 
 
-def prepare(context: Context, files: tuple[str, ...], directory: Path, *, host_tools: bool, **inputs: Any) -> Prepared:
-    """Build the FILEs into ``directory``, or find the files of a PREFIX."""
-    from hullkit.machine.boot import BootFiles
+@dataclass(frozen=True, slots=True)
+class MediumOptions:
+    """What is booted: a format (None: by the other options), LinuxKit's --iso and --uefi, the image as a disk."""
+
+    format: str | None = None
+    iso: bool = False
+    uefi: bool = False
+    as_disk: bool = False
+
+    @property
+    def efi(self) -> bool:
+        return self.iso or self.uefi or self.as_disk
+
+    def to_build(self) -> str:
+        name = self.format or ("iso-efi" if self.efi else "kernel+initrd")
+        if name not in _BOOTABLE:
+            raise ConfigError(f"--format {name}: cannot be booted here", hint="one of " + ", ".join(_BOOTABLE))
+        if self.efi and name != "iso-efi":
+            raise ConfigError(f"--format {name} is not booted by EFI", hint="--format iso-efi")
+        return name
+
+
+def prepare(
+    context: Context,
+    files: tuple[str, ...],
+    directory: Path,
+    medium: MediumOptions,
+    *,
+    host_tools: bool,
+    **inputs: Any,
+) -> Prepared:
+    """Build the FILEs into ``directory``, or find the files of a PREFIX, or an ISO image."""
+    from hullkit.machine.boot import BootFiles, BootMedium
     from hullkit.machine.ports import HttpCheck
 
+    built = medium.to_build()
+    if image := iso_file(files, medium.iso):
+        return Prepared(context, BootMedium(image, medium.as_disk))
     if is_prefix(files):
+        if medium.efi or medium.format == "iso-efi":
+            image = Path(files[0] + "-efi.iso")
+            if not image.is_file():
+                raise NotFound(f"{files[0]}: there is no {image.name}", hint="hullkit build --format iso-efi makes one")
+            return Prepared(context, BootMedium(image, medium.as_disk))
         return Prepared(context, BootFiles.from_prefix(Path(files[0])))
     context, config, system = load_system(context, files, host_tools=host_tools, **inputs)
     from hullkit.output import write_formats
 
     name = name_of(files, inputs["name"])
-    write_formats(context, system, ["kernel+initrd"], directory, name)
+    written = write_formats(context, system, [built], directory, name)
     checks = [check.http for check in config.checks if check.http is not None]
     http_checks = tuple(HttpCheck(each.port, each.path, each.status, each.contains or "") for each in checks)
+    if built == "iso-efi":
+        return Prepared(context, BootMedium(written[0], medium.as_disk), http_checks)
     return Prepared(context, BootFiles.from_prefix(directory / name), http_checks)
+
+
+def iso_file(files: tuple[str, ...], given: bool) -> Path | None:
+    """The one argument as an ISO image; by its name, or (--iso) whatever its name."""
+    path = Path(files[0])
+    if len(files) != 1 or not path.is_file():
+        return None
+    return path if path.suffix == ".iso" or (given and path.suffix not in (".yml", ".yaml")) else None
 
 
 def is_prefix(files: tuple[str, ...]) -> bool:

@@ -46,6 +46,9 @@ TOOLSETS: Mapping[str, Toolset] = {
     "qemu-ppc": _qemu("qemu-system-ppc", "ppc64"),
     "qemu-s390x": _qemu("qemu-system-s390x", "s390x"),
     "qemu-img": Toolset(("qemu-utils",), {"qemu-img": "usr/bin/qemu-img"}, _QEMU_PRUNED),
+    # Data: firmware that starts EFI programs, and the program that starts the kernel of a unified kernel image.
+    "ovmf": Toolset(("ovmf",)),
+    "efi-stub": Toolset(("systemd-boot-efi",)),
     # For tests.
     "ext": Toolset(
         ("e2fsprogs",),
@@ -54,6 +57,12 @@ TOOLSETS: Mapping[str, Toolset] = {
     ),
     "registry": Toolset(("docker-registry",), {"docker-registry": "usr/bin/docker-registry"}),
     "skopeo": Toolset(("skopeo",), {"skopeo": "usr/bin/skopeo"}),
+}
+#: architecture of a system → the file of the set efi-stub; a host has that of its own architecture
+EFI_STUBS: Mapping[str, str] = {
+    "amd64": "usr/lib/systemd/boot/efi/linuxx64.efi.stub",
+    "arm64": "usr/lib/systemd/boot/efi/linuxaa64.efi.stub",
+    "riscv64": "usr/lib/systemd/boot/efi/linuxriscv64.efi.stub",
 }
 #: architecture of a system → the set with its QEMU
 QEMU_SETS: Mapping[str, str] = {

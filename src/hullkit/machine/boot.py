@@ -1,4 +1,4 @@
-"""The three things a machine boots: kernel, initramfs and kernel command line."""
+"""What a machine boots: a kernel with initramfs, command line and perhaps a disk; or an image, by its firmware."""
 
 from __future__ import annotations
 
@@ -11,20 +11,41 @@ from hullkit.errors import ConfigError, NotFound
 MAX_CMDLINE = 2047
 
 
+#: word of the command line of a system whose root is on a disk (docs/guest.md)
+_VERITY = "hullkit.verity="
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """In bytes: what is loaded before the kernel starts, and what it reads from a disk or CD."""
+
+    kernel: int
+    initrd: int
+    disk: int
+
+
 @dataclass(frozen=True, slots=True)
 class BootFiles:
-    """A direct kernel boot. ``name`` is for people; ``cmdline`` has no newline and no NUL."""
+    """A direct kernel boot. ``name`` is for people; ``cmdline`` has no newline and no NUL. ``store``: the disk with the
+    root, for a system that does not carry it in its initramfs."""
 
     kernel: Path
     initrd: Path
     cmdline: str
     name: str = ""
+    store: Path | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        store = self.store.stat().st_size if self.store is not None else 0
+        return Sizes(self.kernel.stat().st_size, self.initrd.stat().st_size, store)
 
     @classmethod
     def from_prefix(cls, prefix: Path) -> BootFiles:
-        """What the ``kernel+initrd`` format writes: PREFIX-kernel, PREFIX-initrd.img and PREFIX-cmdline.
+        """What ``kernel+initrd`` and ``kernel+erofs`` write: PREFIX-kernel, PREFIX-initrd.img, PREFIX-cmdline, and
+        PREFIX-erofs.img when the command line speaks of it.
 
-        Raises NotFound when one of the three is missing, ConfigError when one cannot be what it must be.
+        Raises NotFound when one of them is missing, ConfigError when one cannot be what it must be.
         """
         kernel, initrd, cmdline = (
             prefix.with_name(prefix.name + end) for end in ("-kernel", "-initrd.img", "-cmdline")
@@ -36,8 +57,33 @@ class BootFiles:
                     hint="name the YAML files, or the PREFIX that a build --format kernel+initrd wrote",
                 )
         with open(cmdline, "rb") as stream:
-            line = stream.read(MAX_CMDLINE + 2)
-        return cls(kernel, initrd, _cmdline(line, cmdline), prefix.name)
+            line = _cmdline(stream.read(MAX_CMDLINE + 2), cmdline)
+        store = None
+        if any(word.startswith(_VERITY) for word in line.split()):
+            store = prefix.with_name(prefix.name + "-erofs.img")
+            if not store.is_file():
+                raise NotFound(f"{prefix}: there is no {store.name}, where its root is", hint="build it again")
+        return cls(kernel, initrd, line, prefix.name, store)
+
+
+@dataclass(frozen=True, slots=True)
+class BootMedium:
+    """A boot by EFI firmware from an image: from a CD, or (``as_disk``) from a disk, as a USB stick would be one."""
+
+    image: Path
+    as_disk: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.image.name
+
+    @property
+    def sizes(self) -> Sizes:
+        """Kernel and initramfs are inside the image."""
+        return Sizes(0, 0, self.image.stat().st_size)
+
+
+Boot = BootFiles | BootMedium
 
 
 def _cmdline(data: bytes, path: Path) -> str:

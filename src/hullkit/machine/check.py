@@ -11,7 +11,7 @@ from pathlib import Path
 from hullkit.context import Context
 from hullkit.errors import ConfigError, ToolError
 from hullkit.machine import disk, kvm, ports, qemu
-from hullkit.machine.boot import BootFiles
+from hullkit.machine.boot import Boot
 from hullkit.machine.consolelog import ConsoleLog
 from hullkit.machine.control import Container, printable
 from hullkit.machine.monitor import Monitor
@@ -35,7 +35,7 @@ PORT = 8.0
 
 def run_check(
     context: Context,
-    boot: BootFiles,
+    boot: Boot,
     options: MachineOptions,
     *,
     http_checks: Sequence[HttpCheck] = (),
@@ -52,6 +52,7 @@ def run_check(
     disk.prepare(context, options.disks)
     check_memory(boot, options)
     program = qemu.find_qemu(context, options)
+    firmware = qemu.find_firmware(context, boot, options)
     accel = kvm.choose_accel(context, options, program)
     with ExitStack() as stack:
         work = stack.enter_context(context.cache.temp_dir())
@@ -59,7 +60,9 @@ def run_check(
         metadata = disk.metadata_image(options.data, work)
 
         def arguments(sockets: Inherited) -> list[str]:
-            return qemu.arguments(program, boot, options, qemu.Wires(accel, *sockets, metadata, once=True))
+            return qemu.arguments(
+                program, boot, options, qemu.Wires(accel, *sockets, metadata, once=True, firmware=firmware)
+            )
 
         machine = stack.enter_context(Machine(context, program.tool, arguments))
         session = Session(machine, log, context.bus)
@@ -70,8 +73,8 @@ def run_check(
         return make_report(boot, options, session, accel, failures, checks, kept)
 
 
-def check_memory(boot: BootFiles, options: MachineOptions) -> None:
-    need = boot.kernel.stat().st_size + boot.initrd.stat().st_size
+def check_memory(boot: Boot, options: MachineOptions) -> None:
+    need = boot.sizes.kernel + boot.sizes.initrd
     if need > options.mem * MIB:
         raise ConfigError(
             f"--mem {options.mem}: kernel and initramfs alone are {need / MIB:.0f} MiB",
@@ -245,7 +248,7 @@ def failures_of(session: Session) -> list[Failure]:
 
 
 def make_report(
-    boot: BootFiles,
+    boot: Boot,
     options: MachineOptions,
     session: Session,
     accel: str,
@@ -259,8 +262,9 @@ def make_report(
         accel=accel,
         cpus=options.cpus,
         mem=options.mem,
-        kernel_bytes=boot.kernel.stat().st_size,
-        initrd_bytes=boot.initrd.stat().st_size,
+        kernel_bytes=boot.sizes.kernel,
+        initrd_bytes=boot.sizes.initrd,
+        disk_bytes=boot.sizes.disk,
         wall_seconds=round(session.elapsed(), 3),
         cpu_seconds=round(machine.cpu_seconds(), 3),
         up_seconds=round(session.up.at, 3) if session.up is not None else None,

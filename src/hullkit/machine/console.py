@@ -15,7 +15,7 @@ from pathlib import Path
 from hullkit.context import Context
 from hullkit.errors import ToolError
 from hullkit.machine import disk, kvm, ports, qemu
-from hullkit.machine.boot import BootFiles
+from hullkit.machine.boot import Boot
 from hullkit.machine.check import check_memory
 from hullkit.machine.consolelog import ConsoleLog
 from hullkit.machine.options import MachineOptions
@@ -30,7 +30,7 @@ HELP = "\r\n[Ctrl-A x: switch the machine off and leave, Ctrl-A a: send Ctrl-A, 
 
 def run_console(
     context: Context,
-    boot: BootFiles,
+    boot: Boot,
     options: MachineOptions,
     *,
     console_log: Path | None = None,
@@ -46,6 +46,7 @@ def run_console(
     disk.prepare(context, options.disks)
     check_memory(boot, options)
     program = qemu.find_qemu(context, options)
+    firmware = qemu.find_firmware(context, boot, options)
     accel = kvm.choose_accel(context, options, program)
     with ExitStack() as stack:
         work = stack.enter_context(context.cache.temp_dir())
@@ -53,7 +54,7 @@ def run_console(
         metadata = disk.metadata_image(options.data, work)
 
         def arguments(sockets: Inherited) -> list[str]:
-            return qemu.arguments(program, boot, options, qemu.Wires(accel, *sockets, metadata))
+            return qemu.arguments(program, boot, options, qemu.Wires(accel, *sockets, metadata, firmware=firmware))
 
         for line in introduction(boot, options, accel, interactive=os.isatty(stdin)):
             context.bus.info(line)
@@ -71,11 +72,11 @@ def run_console(
     return "the machine powered off"
 
 
-def introduction(boot: BootFiles, options: MachineOptions, accel: str, *, interactive: bool) -> list[str]:
+def introduction(boot: Boot, options: MachineOptions, accel: str, *, interactive: bool) -> list[str]:
     """What is about to happen, and how to end it."""
     how = "KVM" if accel == "kvm" else accel.upper()
     cpus = f"{options.cpus} CPU{'s' if options.cpus > 1 else ''}"
-    lines = [f"booting {boot.name or boot.kernel.name}: {options.arch}, {cpus}, {options.mem} MiB, {how}"]
+    lines = [f"booting {boot.name}: {options.arch}, {cpus}, {options.mem} MiB, {how}"]
     for port in options.publish:
         lines.append(f"{ports.address_of(port)}:{port.host} leads to {port.protocol} port {port.guest} of the guest")
     lines.append("this terminal is its console; leave with Ctrl-A x" if interactive else "end it with Ctrl-C")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from hullkit.context import Context, Tool
-from hullkit.errors import NotFound
+from hullkit.errors import ConfigError, NotFound
 from hullkit.hosttools.tool import HostTool
-from hullkit.machine.boot import BootFiles
+from hullkit.machine.boot import Boot, BootFiles, BootMedium
 from hullkit.machine.control import PORT_NAME
 from hullkit.machine.options import Disk, MachineOptions, Publish
 
@@ -33,10 +33,18 @@ class Wiring:
     serial: tuple[str, ...] = ("-serial", "chardev:console")
     #: directories of firmware in the tools tree's toolset "qemu"
     data: tuple[str, ...] = ("usr/share/qemu",)
+    #: EFI firmware: the toolset, its code, and its empty variables
+    efi: tuple[str, str, str] | None = None
 
 
 WIRINGS: Mapping[str, Wiring] = {
-    "amd64": Wiring("qemu-system-x86_64", "pc", "max", data=("usr/share/qemu", "usr/share/seabios")),
+    "amd64": Wiring(
+        "qemu-system-x86_64",
+        "pc",
+        "max",
+        data=("usr/share/qemu", "usr/share/seabios"),
+        efi=("ovmf", "usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ),
     # pauth-impdef: the architected pointer authentication costs TCG a third of its speed
     "arm64": Wiring("qemu-system-aarch64", "virt,gic-version=max", "max,pauth-impdef=on", console="ttyAMA0"),
     # not "max": with every extension on, the kernel does not come to its first line
@@ -79,6 +87,17 @@ def find_qemu(context: Context, options: MachineOptions) -> Program:
     return Program(tool, tuple(context.tools.data("qemu", path) for path in wiring.data))
 
 
+def find_firmware(context: Context, boot: Boot, options: MachineOptions) -> tuple[Path, Path] | None:
+    """Code and empty variables of the EFI firmware that a medium needs; None for a direct kernel boot."""
+    if isinstance(boot, BootFiles):
+        return None
+    efi = WIRINGS[options.arch].efi
+    if efi is None:
+        raise ConfigError(f"there is no EFI firmware for {options.arch} yet", hint="boot the format kernel+erofs")
+    toolset, code, variables = efi
+    return context.tools.data(toolset, code), context.tools.data(toolset, variables)
+
+
 def value(text: str | Path) -> str:
     """A value inside a QEMU option: a comma is written twice (QEMU's util/keyval and util/qemu-option)."""
     return str(text).replace(",", ",,")
@@ -88,7 +107,7 @@ def value(text: str | Path) -> str:
 class Wires:
     """What one start adds to the options: accelerator, the descriptors of three connected sockets, the metadata CD.
 
-    ``once``: the machine ends instead of starting again.
+    ``once``: the machine ends instead of starting again. ``firmware``: code and variables of EFI, for a medium.
     """
 
     accel: str
@@ -97,9 +116,10 @@ class Wires:
     monitor: int
     metadata: Path | None = None
     once: bool = False
+    firmware: tuple[Path, Path] | None = None
 
 
-def arguments(program: Program, boot: BootFiles, options: MachineOptions, wires: Wires) -> list[str]:
+def arguments(program: Program, boot: Boot, options: MachineOptions, wires: Wires) -> list[str]:
     """Everything after the name of the program."""
     wiring = WIRINGS[options.arch]
     result = [*program.options, "-nodefaults", "-no-user-config", "-display", "none"]
@@ -109,8 +129,7 @@ def arguments(program: Program, boot: BootFiles, options: MachineOptions, wires:
     cpu = wiring.tcg_cpu if wires.accel == "tcg" else "host"
     result += ["-machine", wiring.machine, "-accel", wires.accel, "-cpu", cpu]
     result += ["-smp", str(options.cpus), "-m", str(options.mem)]
-    result += ["-kernel", str(boot.kernel), "-initrd", str(boot.initrd)]
-    result += ["-append", kernel_command_line(boot, options, once=wires.once)]
+    result += what_boots(boot, options, wires)
     if wires.once:
         result.append("-no-reboot")
     result += ["-chardev", f"socket,id=console,fd={wires.console}", *wiring.serial]
@@ -120,18 +139,46 @@ def arguments(program: Program, boot: BootFiles, options: MachineOptions, wires:
     result += network(options, wiring)
     for index, disk in enumerate(options.disks):
         result += drive(disk, index, wiring)
+    if wires.metadata is not None or isinstance(boot, BootMedium):
+        result += ["-device", f"virtio-scsi-{wiring.bus}"]
+    if isinstance(boot, BootMedium):
+        device = "scsi-hd,removable=on" if boot.as_disk else "scsi-cd"
+        result += read_only("medium", boot.image, f"{device},bootindex=0")
+    elif boot.store is not None:
+        result += read_only("store", boot.store, f"virtio-blk-{wiring.bus},serial=store")
     if wires.metadata is not None:
-        result += ["-drive", f"if=none,id=metadata,format=raw,readonly=on,file={value(wires.metadata)}"]
-        result += ["-device", f"virtio-scsi-{wiring.bus}", "-device", "scsi-cd,drive=metadata"]
+        result += read_only("metadata", wires.metadata, "scsi-cd")
     for device in options.devices:
         result += ["-device", device]
     return result
 
 
-def kernel_command_line(boot: BootFiles, options: MachineOptions, *, once: bool) -> str:
+def what_boots(boot: Boot, options: MachineOptions, wires: Wires) -> list[str]:
+    """Kernel, initramfs and command line; or the firmware, and what it is to add to a command line.
+
+    Variables are not kept: a snapshot of the empty ones takes what the firmware writes.
+    """
+    if isinstance(boot, BootFiles):
+        line = kernel_command_line(boot.cmdline, options, once=wires.once)
+        return ["-kernel", str(boot.kernel), "-initrd", str(boot.initrd), "-append", line]
+    assert wires.firmware is not None
+    code, variables = wires.firmware
+    result = ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={value(code)}"]
+    result += ["-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={value(variables)}"]
+    # systemd-stub(7): a string of SMBIOS type 11 is added to the line in the image, unless Secure Boot is on
+    line = kernel_command_line("", options, once=wires.once)
+    return [*result, "-smbios", f"type=11,value=io.systemd.stub.kernel-cmdline-extra={value(line)}"]
+
+
+def read_only(name: str, path: Path, device: str) -> list[str]:
+    backend = f"if=none,id={name},format=raw,readonly=on,file={value(path.absolute())}"
+    return ["-drive", backend, "-device", f"{device},drive={name}"]
+
+
+def kernel_command_line(cmdline: str, options: MachineOptions, *, once: bool) -> str:
     """The system's own line, this machine's console unless it names it, and (``once``) an end at a panic."""
-    words = boot.cmdline.split()
-    line = boot.cmdline
+    words = cmdline.split()
+    line = cmdline
     console = f"console={WIRINGS[options.arch].console}"
     if not any(word == console or word.startswith(console + ",") for word in words):
         line += f" {console}"

@@ -131,6 +131,8 @@ class HostReport(msgspec.Struct, frozen=True):
     #: largest resident set of QEMU, in bytes
     peak_bytes: int = 0
     console_log: str = ""
+    #: of the store, or of the image with all of it
+    disk_bytes: int = 0
 
 
 class Report(msgspec.Struct, frozen=True):

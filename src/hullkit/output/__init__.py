@@ -76,8 +76,15 @@ def find_format(name: str) -> Format:
 
 
 def _check(system: System, chosen: Iterable[Format]) -> None:
+    writers: dict[str, str] = {}
     for each in chosen:
-        if each.needs_kernel and system.kernel is None:
+        for suffix in each.suffixes:
+            if (other := writers.setdefault(suffix, each.name)) != each.name:
+                raise ConfigError(
+                    f"the formats {other} and {each.name} both write NAME{suffix}", hint="build them under two names"
+                )
+        # LinuxKit writes what there is
+        if each.needs_kernel and system.kernel is None and not system.linuxkit:
             raise ConfigError(
                 f"the format {each.name} needs a kernel, and the configuration names none", hint="add kernel: image:"
             )
@@ -85,7 +92,7 @@ def _check(system: System, chosen: Iterable[Format]) -> None:
 
 def write_formats(context: Context, system: System, names: Iterable[str], directory: Path, name: str) -> list[Path]:
     """Write the formats as DIRECTORY/NAME + suffix; all files appear together at the end, or none does."""
-    chosen = [find_format(each) for each in names]
+    chosen = [find_format(each) for each in dict.fromkeys(names)]
     _check(system, chosen)
     wanted = {each.name: [suffix for suffix in each.suffixes if suffix not in each.absent(system)] for each in chosen}
     suffixes = list(dict.fromkeys(suffix for each in chosen for suffix in wanted[each.name]))
