@@ -21,6 +21,9 @@ type Exit struct {
 	Signal int
 }
 
+// unknownCode stands for an exit that nobody has learned.
+const unknownCode = 255
+
 // OK tells whether it ended with 0.
 func (e Exit) OK() bool { return e.Code == 0 && e.Signal == 0 }
 
@@ -195,6 +198,12 @@ func (r *Reaper) Adopt(pid int) *Process {
 	if exit, ended := r.unclaimed[pid]; ended {
 		delete(r.unclaimed, pid)
 		process.exit = exit
+		close(process.done)
+		return process
+	}
+	if syscall.Kill(pid, 0) == syscall.ESRCH {
+		// it ended before it was left to PID 1; only its own parent knows how
+		process.exit = Exit{Code: unknownCode}
 		close(process.done)
 		return process
 	}

@@ -99,10 +99,10 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// orphan starts a process whose parent ends at once, as a runtime's create does; its program is script.
+// orphan starts a process whose parent ends at once, as a runtime's create does; script is run once that has happened.
 func orphan(t *testing.T, script string) int {
 	t.Helper()
-	exit, output, err := reaper.Run(long, shell("sh -c '"+script+"' >/dev/null 2>&1 & echo $!")...)
+	exit, output, err := reaper.Run(long, shell(`sh -c "while kill -0 $$; do :; done; `+script+`" >/dev/null 2>&1 & echo $!`)...)
 	pid, err2 := strconv.Atoi(strings.TrimSpace(output))
 	if err != nil || err2 != nil || !exit.OK() {
 		t.Fatal(exit, output, err, err2)
@@ -137,6 +137,19 @@ func TestAdoptOneThatHasEnded(t *testing.T) {
 	defer reaper.mutex.Unlock()
 	if len(reaper.unclaimed) != 0 {
 		t.Error("exits that nobody can ask for any more are kept")
+	}
+}
+
+func TestAdoptOneThatNobodyLeft(t *testing.T) {
+	defer reaper.Expect()()
+	exit, output, err := reaper.Run(long, shell("sleep 0 & echo $!; wait")...)
+	pid, err2 := strconv.Atoi(strings.TrimSpace(output))
+	if err != nil || err2 != nil || !exit.OK() {
+		t.Fatal(exit, output, err, err2)
+	}
+	process := reaper.Adopt(pid)
+	if !process.Wait(0) && !process.Wait(long) || process.Exit().OK() {
+		t.Error("a process that is gone is taken for a living one, or for one that ended well:", process.Exit())
 	}
 }
 
