@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 from hullkit.assemble.containers import Container
+from hullkit.assemble.gojson import go_json
 from hullkit.assemble.mountpoints import add_mount_points
 from hullkit.assemble.overlay import Overlay
 from hullkit.assemble.rootfs import RootFS, directories, directory, file, joined
@@ -15,6 +15,9 @@ from hullkit.assemble.system import settled
 from hullkit.config.syntax import expand_reference
 from hullkit.errors import ConfigError
 from hullkit.tree.entry import Entry, EntryType
+
+#: where a tmpfs takes what a container writes to its root
+_UPPER = "tmp"
 
 
 class Bundles:
@@ -46,7 +49,7 @@ class Bundles:
             generated += directories(bundle)
         generated.append(file(f"{bundle}/config.json", container.config_json()))
         if not container.readonly:
-            generated += [directory(f"{bundle}/tmp"), directory(f"{bundle}/rootfs")]
+            generated += [directory(f"{bundle}/{_UPPER}"), directory(f"{bundle}/rootfs")]
         elif elsewhere:
             generated.append(directory(f"{bundle}/rootfs"))
         generated.append(file(f"{bundle}/runtime.json", _runtime_json(container, bundle, root)))
@@ -59,14 +62,14 @@ def _runtime_json(container: Container, bundle: str, root: str) -> bytes:
     """runtime.json, with what makes the root file system before the mounts that were written."""
     runtime: dict[str, Any] = dict(container.runtime)
     runtime["mounts"] = [*_root_mounts(container.readonly, bundle, root), *runtime["mounts"]]
-    return json.dumps(runtime, indent=4, sort_keys=True, ensure_ascii=False).encode()
+    return go_json(runtime)
 
 
 def _root_mounts(readonly: bool, bundle: str, root: str) -> list[dict[str, Any]]:
     if readonly:
         # bound on itself too: the runtimes want a mount point
         return [{"source": f"/{root}", "destination": f"/{bundle}/rootfs", "options": ["bind"]}]
-    tmp = f"/{bundle}/tmp"
+    tmp = f"/{bundle}/{_UPPER}"
     layers = [f"lowerdir=/{root}", f"upperdir={tmp}/upper", f"workdir={tmp}/work"]
     return [
         {"type": "tmpfs", "source": "tmpfs", "destination": tmp},

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hullkit.assemble.gojson import go_json
 from hullkit.assemble.images import Images, SystemImage
 from hullkit.assemble.spec import effective_config, runtime_json, runtime_spec, with_volumes
 from hullkit.config.load import parse_image_config
@@ -38,14 +38,10 @@ class Container:
         return bool(self.spec["root"].get("readonly"))
 
     def config_json(self) -> bytes:
-        return _json(self.spec)
+        return go_json(self.spec)
 
     def runtime_json(self) -> bytes:
-        return _json(self.runtime)
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, indent=4, sort_keys=True, ensure_ascii=False).encode()
+        return go_json(self.runtime)
 
 
 def containers(config: SystemConfig, images: Images, *, hardened: bool) -> Iterator[Container]:

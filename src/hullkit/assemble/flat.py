@@ -10,83 +10,151 @@ nobody could make later, and the last segment tells init what to do (hull.json).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from pathlib import Path
 
 from hullkit.assemble.bundles import Bundles
 from hullkit.assemble.containers import Container, containers
+from hullkit.assemble.flatoptions import FlatOptions
 from hullkit.assemble.hulljson import container_json, hull_json
 from hullkit.assemble.images import Images
+from hullkit.assemble.inputtar import InputTar
 from hullkit.assemble.kernelfiles import KernelFiles, last_file
 from hullkit.assemble.overlay import Overlay
 from hullkit.assemble.rootfiles import file_entries
 from hullkit.assemble.rootfs import RootFS, file
+from hullkit.assemble.sbom import sbom_entry
 from hullkit.assemble.segments import Segments, records
-from hullkit.assemble.system import Compression, System, is_boot_file, settled
+from hullkit.assemble.system import SBOM, Compression, System, is_boot_file, settled
 from hullkit.assemble.vmlinux import kernel_version
-from hullkit.assemble.volumes import add_volumes
+from hullkit.assemble.volumes import add_volume
 from hullkit.config.model import SystemConfig, container_ids
 from hullkit.context import Context
-from hullkit.tree.entry import Bytes, Entry, EntryType, Source
+from hullkit.errors import ConfigError
+from hullkit.oci.store import Store
+from hullkit.tree.entry import Bytes, Entry, EntryType
 
 _APK_DATABASE = "lib/apk/db/installed"
 #: the first kernel that unpacks an initramfs compressed with zstd
 _ZSTD_SINCE = (5, 9)
 
 
-def assemble_flat(
-    context: Context, config: SystemConfig, images: Images, name: str, *, decompress_kernel: bool = False
-) -> System:
+def assemble_flat(context: Context, config: SystemConfig, images: Images, name: str, options: FlatOptions) -> System:
     """Assemble the flat layout. Errors of the images, and of configuration that is wrong only together with them."""
-    hullkit = images.hullkit_init(config) is not None
-    kernel = KernelFiles(images.kernel, config, decompress_kernel) if images.kernel else None
-    boot = [entry for entry in kernel or () if is_boot_file(entry)]
-    segments = Segments("zstd" if hullkit else _compression(last_file(boot, "boot/kernel")))
-    if kernel is not None:
-        segments.kernel(kernel)
-    roots = [RootFS(images[reference], "", resolver_link=True, lenient=hullkit) for reference in config.init]
-    for number, rootfs in enumerate(roots):
-        segments.rootfs(f"init[{number}]", rootfs)
-    segments.add("apk", _apk_union(roots), records("init", "LINUXKIT.apkinit"))
-    add_volumes(segments, config, images)
-    files = list(file_entries(config, container_ids(config)))
-    found = list(containers(config, images, hardened=hullkit))
-    bundles = Bundles(segments, Overlay(settled(chain(*roots, files))) if hullkit else None)
-    for (kind, number, _), container in zip(config.containers(), found, strict=True):
-        bundles.add(container, f"{kind}[{number}]")
-    segments.add("files", files)
-    if hullkit:
-        segments.add("hull.json", [file("hull.json", _document(config, images, name, found))])
-    boot += [entry for entry in chain(*roots, files) if is_boot_file(entry)]
-    command_line = last_file(boot, "boot/cmdline")
-    return System(
-        name=name,
-        arch=context.arch,
-        layout="flat",
-        kernel=last_file(boot, "boot/kernel"),
-        cmdline=b"".join(command_line.chunks()).decode("utf-8", "surrogateescape") if command_line else "",
-        ucode=last_file(boot, "boot/ucode.cpio"),
-        segments=tuple(segments.made),
-        linuxkit=not hullkit,
-    )
+    return _Flat(context, config, images, options).system(name)
 
 
-def _compression(kernel: Source | None) -> Compression:
-    """What a LinuxKit kernel can unpack: those of 2020 and older know no zstd."""
-    version = kernel_version(kernel) if kernel is not None else None
-    return "zstd" if version is not None and version >= _ZSTD_SINCE else "gzip"
+class _Flat:
+    """One assembly, section by section."""
+
+    def __init__(self, context: Context, config: SystemConfig, images: Images, options: FlatOptions) -> None:
+        self._context = context
+        self._config = config
+        self._images = images
+        self._options = options
+        self._hullkit = images.hullkit_init(config) is not None
+        self._old = self._input_tar(options.input_tar)
+
+    def _input_tar(self, path: Path | None) -> InputTar | None:
+        if path is None:
+            return None
+        if self._hullkit:
+            raise ConfigError(
+                "--input-tar is for systems with LinuxKit's init",
+                hint="leave it out; what did not change is not remade",
+            )
+        return InputTar.open(path, self._config)
+
+    def system(self, name: str) -> System:
+        kernel = self._kernel()
+        segments = Segments(self._compression(kernel))
+        if isinstance(kernel, KernelFiles):
+            segments.kernel(kernel)
+        else:
+            segments.add("kernel", kernel)
+        init = self._init(segments)
+        segments.add("apk", _apk_union(init), records("init", "LINUXKIT.apkinit"))
+        self._volumes(segments)
+        files = list(file_entries(self._config, container_ids(self._config)))
+        found = self._containers(segments, Overlay(settled(chain(*init, files))) if self._hullkit else None)
+        segments.add("files", files)
+        if self._hullkit:
+            segments.add("hull.json", [file("hull.json", self._document(name, found))])
+        elif self._options.sbom is not None:
+            segments.add(SBOM, [sbom_entry(Store(self._context.cache), segments.images, self._options.sbom)])
+        return self._finished(name, segments, [kernel, *init, files])
+
+    def _kernel(self) -> KernelFiles | list[Entry]:
+        if self._images.kernel is None:
+            return []
+        copied = self._old.kernel(self._config) if self._old is not None else None
+        if copied is not None:
+            return copied
+        return KernelFiles(self._images.kernel, self._config, self._options.decompress_kernel)
+
+    def _compression(self, kernel: Iterable[Entry]) -> Compression:
+        """What the kernel can unpack: LinuxKit's of 2020 and before know no zstd."""
+        content = last_file(kernel, "boot/kernel")
+        version = kernel_version(content) if content is not None else None
+        return "zstd" if self._hullkit or (version is not None and version >= _ZSTD_SINCE) else "gzip"
+
+    def _init(self, segments: Segments) -> list[Iterable[Entry]]:
+        found: list[Iterable[Entry]] = []
+        for number, reference in enumerate(self._config.init):
+            copied = self._old.init(self._config, number) if self._old is not None else None
+            if copied is not None:
+                segments.add(f"init[{number}]", copied)
+                found.append(copied)
+                continue
+            rootfs = RootFS(self._images[reference], "", resolver_link=True, lenient=self._hullkit)
+            segments.rootfs(f"init[{number}]", rootfs)
+            found.append(rootfs)
+        return found
+
+    def _volumes(self, segments: Segments) -> None:
+        for number, volume in enumerate(self._config.volumes):
+            if self._old is not None and self._old.has_volume(self._config, number):
+                self._context.bus.warning(f"--input-tar: the volume {volume.name} did not change and is left out")
+            else:
+                add_volume(segments, self._config, self._images, number)
+
+    def _containers(self, segments: Segments, host: Overlay | None) -> list[Container]:
+        bundles = Bundles(segments, host)
+        found = list(containers(self._config, self._images, hardened=self._hullkit))
+        for (kind, number, _), container in zip(self._config.containers(), found, strict=True):
+            copied = self._old.container(self._config, kind, number) if self._old is not None else None
+            if copied is not None:
+                segments.add(f"{kind}[{number}]", copied)
+            else:
+                bundles.add(container, f"{kind}[{number}]")
+        return found
+
+    def _finished(self, name: str, segments: Segments, root: list[Iterable[Entry]]) -> System:
+        boot = [entry for entry in chain(*root) if is_boot_file(entry)]
+        command_line = last_file(boot, "boot/cmdline")
+        text = b"".join(command_line.chunks()) if command_line is not None else b""
+        return System(
+            name=name,
+            arch=self._context.arch,
+            layout="flat",
+            kernel=last_file(boot, "boot/kernel"),
+            cmdline=text.decode("utf-8", "surrogateescape"),
+            ucode=last_file(boot, "boot/ucode.cpio"),
+            segments=tuple(segments.made),
+            linuxkit=not self._hullkit,
+        )
+
+    def _document(self, name: str, found: Sequence[Container]) -> bytes:
+        told = [(container, container_json(container, (), writable=False)) for container in found]
+        modules = [] if all(container.readonly for container in found) else ["overlay"]
+        return hull_json(self._config, self._images, name, "flat", {}, (), told, modules=modules)
 
 
-def _apk_union(roots: Sequence[RootFS]) -> list[Entry]:
+def _apk_union(init: Sequence[Iterable[Entry]]) -> list[Entry]:
     """One database of packages where several init images have one, since each would replace the one before."""
-    databases = [entry for rootfs in roots for entry in rootfs if entry.path == _APK_DATABASE]
+    databases = [entry for tree in init for entry in tree if entry.path == _APK_DATABASE]
     if len(databases) < 2:
         return []
     texts = [b"".join(entry.content.chunks()) if entry.content else b"" for entry in databases]
     return [Entry(_APK_DATABASE, EntryType.FILE, 0o644, content=Bytes(b"".join(text + b"\n\n" for text in texts)))]
-
-
-def _document(config: SystemConfig, images: Images, name: str, found: Sequence[Container]) -> bytes:
-    told = [(container, container_json(container, (), writable=False)) for container in found]
-    modules = [] if all(container.readonly for container in found) else ["overlay"]
-    return hull_json(config, images, name, "flat", {}, (), told, modules=modules)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from hullkit.config.model import SystemConfig
 from hullkit.context import Context
 from hullkit.errors import HullError, NotFound, Position
+from hullkit.oci.document import Descriptor
 from hullkit.oci.image import Image, Layer
+from hullkit.oci.index import Platform
 from hullkit.oci.layers import layer_entries
 from hullkit.oci.store import Store
 from hullkit.tree.entry import Entry
@@ -66,11 +68,25 @@ def stacked(images: Sequence[SystemImage]) -> Tree:
 
 
 @dataclass(frozen=True)
+class SystemIndex:
+    """An image for several platforms as it is in its registry, for a volume that holds it; ``platforms`` empty: all."""
+
+    store: Store
+    reference: str
+    root: Descriptor
+    platforms: tuple[Platform, ...] = ()
+
+
+@dataclass(frozen=True)
 class Images:
-    """Images by the reference that names them in the configuration; the kernel apart (it has a profile)."""
+    """Images by the reference that names them in the configuration; the kernel apart (it has a profile).
+
+    ``indexes``: those of volumes with ``format: oci``, by the number of the volume.
+    """
 
     by_reference: Mapping[str, SystemImage]
     kernel: SystemImage | None
+    indexes: Mapping[int, SystemIndex] = field(default_factory=dict)
 
     def hullkit_init(self, config: SystemConfig) -> SystemImage | None:
         """The first of the init images that is hullkit's init; None for a system with LinuxKit's (or another)."""

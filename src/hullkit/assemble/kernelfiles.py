@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hullkit.assemble.images import SystemImage
@@ -89,7 +89,7 @@ def _boot_file(entry: Entry, name: str, content: Source) -> Entry:
     return Entry(f"boot/{name}", EntryType.FILE, entry.mode, mtime=TIME, content=content, owner=entry.owner)
 
 
-def last_file(entries: list[Entry], path: str) -> Source | None:
+def last_file(entries: Iterable[Entry], path: str) -> Source | None:
     """The content of the last entry with a path: what unpacking all of them leaves."""
     found = [entry for entry in entries if entry.path == path and entry.content is not None]
     return found[-1].content if found else None

@@ -1,4 +1,4 @@
-"""An image as LinuxKit unpacks it into a system: which files it leaves out, replaces and adds (its moby/build/image.go).
+"""An image as LinuxKit unpacks it: which files it leaves out, replaces and adds (its moby/build/image.go).
 
 What Docker puts into every container is left out or replaced, and what a container's root must have is added behind
 the image's own files, whether they have it or not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from hullkit.assemble.images import SystemImage
 from hullkit.assemble.kernelfiles import KERNEL_CODE, KernelFiles
 from hullkit.assemble.rootfs import ROOTFS_CODE, RootFS
 from hullkit.assemble.system import Compression, Segment
@@ -11,7 +12,7 @@ from hullkit.config.syntax import expand_reference
 from hullkit.steps import step_id
 from hullkit.tree.entry import Entry
 
-#: zstd's 3 takes half the time of gzip's 1 and makes less of it
+#: quick, since a changed image is compressed while somebody waits
 _LEVELS: Mapping[Compression, int] = {"none": 0, "zstd": 3, "gzip": 4}
 
 
@@ -26,6 +27,8 @@ class Segments:
     def __init__(self, compression: Compression) -> None:
         self._compression = compression
         self.made: list[Segment] = []
+        #: every image whose files are in a segment, and the directory where they lie
+        self.images: list[tuple[SystemImage, str]] = []
 
     def add(self, name: str, entries: Sequence[Entry], records: Mapping[str, str] | None = None) -> None:
         """A segment of few or generated entries; none when there are none."""
@@ -35,11 +38,13 @@ class Segments:
     def rootfs(self, location: str, rootfs: RootFS) -> None:
         """The files of an image."""
         identity = step_id("rootfs", rootfs.identity(), ROOTFS_CODE)
+        self.images.append((rootfs.image, rootfs.prefix))
         source = expand_reference(rootfs.image.reference)
         self._append(f"{location} {rootfs.image.reference}", rootfs, records(location, source), identity)
 
     def kernel(self, kernel: KernelFiles) -> None:
         identity = step_id("kernel files", kernel.identity(), KERNEL_CODE)
+        self.images.append((kernel.image, ""))
         source = expand_reference(kernel.image.reference)
         self._append("kernel", kernel, records("kernel", source), identity)
 

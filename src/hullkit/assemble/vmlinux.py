@@ -115,10 +115,8 @@ def _decoded(data: bytes, what: str) -> Iterator[bytes]:
 
     try:
         if data.startswith(_ZSTD):
-            for chunk in zstandard.ZstdDecompressor(max_window_size=1 << 27).read_to_iter(data):
-                yield chunk
-            return
-        if data.startswith(_XZ):
+            yield from zstandard.ZstdDecompressor(max_window_size=1 << 27).read_to_iter(data)
+        elif data.startswith(_XZ):
             yield from _drained(lzma.LZMADecompressor(memlimit=256 << 20), data, what)
         else:
             yield from _drained(zlib.decompressobj(31), data, what)

@@ -49,7 +49,7 @@ def image_digests(context: Context, config: SystemConfig) -> dict[str, str]:
 
     found: dict[str, str] = {}
     with Client(context) as client:
-        for text, path in references(config):
+        for text, path in references(config, indexes=True):
             if text.startswith(COMPONENT):
                 continue
             try:

@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hullkit.assemble.images import Images, SystemImage
+from hullkit.assemble.images import Images, SystemImage, SystemIndex
 from hullkit.config.model import SystemConfig, base_directory
 from hullkit.context import Context
 from hullkit.errors import HullError
 from hullkit.lock.lock import Lock
 from hullkit.oci.image import Image
-from hullkit.oci.local import find_local
+from hullkit.oci.index import Platform
+from hullkit.oci.local import find_local, find_whole
 from hullkit.oci.reference import Reference
 from hullkit.oci.store import Store
 
@@ -28,14 +29,15 @@ COMPONENT = "@component:"
 _KERNEL = ("kernel", "image")
 
 
-def references(config: SystemConfig) -> Iterator[tuple[str, tuple[str | int, ...]]]:
-    """Every image reference, the kernel's first, with the path of the value that names it."""
+def references(config: SystemConfig, *, indexes: bool = False) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+    """Every image reference, the kernel's first, with the path of the value that names it; ``indexes``: also those of
+    volumes that hold an image for several platforms."""
     if config.kernel.image:
         yield config.kernel.image, ("kernel", "image")
     for number, reference in enumerate(config.init):
         yield reference, ("init", number)
     for number, volume in enumerate(config.volumes):
-        if volume.image and volume.format != "oci":
+        if volume.image and (indexes or volume.format != "oci"):
             yield volume.image, ("volumes", number, "image")
     for kind, number, entry in config.containers():
         yield entry.image, (kind, number, "image")
@@ -47,19 +49,22 @@ def resolve_images(context: Context, config: SystemConfig, lock: Lock | None, *,
     ``pull``: ask the registries even for images that the cache has.
     """
     resolver = _Resolver(context, config, lock, pull)
+    indexes = [number for number, volume in enumerate(config.volumes) if volume.image and volume.format == "oci"]
     first: dict[tuple[str, str | None], tuple[str | int, ...]] = {}
     for reference, path in references(config):
         first.setdefault((reference, resolver.profile(path)), path)
     with resolver, ThreadPoolExecutor(max_workers=context.jobs) as pool:
         waiting = {key: pool.submit(resolver.resolve, *key, path) for key, path in first.items()}
+        volumes = {number: pool.submit(resolver.index, number) for number in indexes}
         try:
             found = {key: future.result() for key, future in waiting.items()}
+            whole = {number: future.result() for number, future in volumes.items()}
         except BaseException:
             resolver.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     kernel = next((image for key, image in found.items() if first[key] == _KERNEL), None)
-    return Images({key[0]: image for key, image in found.items() if first[key] != _KERNEL}, kernel)
+    return Images({key[0]: image for key, image in found.items() if first[key] != _KERNEL}, kernel, whole)
 
 
 class _Resolver:
@@ -104,6 +109,29 @@ class _Resolver:
             raise
         return SystemImage(self._context, self._store, reference, image, tuple(image.layers), where)
 
+    def index(self, number: int) -> SystemIndex:
+        """What a volume with ``format: oci`` holds: an image for several platforms."""
+        volume, path = self._config.volumes[number], ("volumes", number, "image")
+        text = volume.image or ""
+        try:
+            platforms = tuple(Platform.parse(each) for each in volume.platforms or ())
+            reference = self._pinned(Reference.parse(text))
+            root = None if self._pull and not reference.digest else find_whole(self._store, reference, platforms)
+            if root is None:
+                from hullkit.oci.pull import pull_platforms
+
+                root = pull_platforms(self._shared_client(), reference, platforms or None)
+        except HullError as error:
+            error.where = error.where or self._config.position(*path)
+            raise
+        return SystemIndex(self._store, text, root, platforms)
+
+    def _pinned(self, reference: Reference) -> Reference:
+        if reference.digest or self._lock is None:
+            return reference
+        digest = self._lock.image(str(reference))
+        return replace(reference, digest=digest) if digest else reference
+
     def _component(self, reference: str, base: Path, profile: str | None) -> Image:
         from hullkit.component.component import component_image
 
@@ -111,9 +139,7 @@ class _Resolver:
 
     def _plain(self, text: str) -> Image:
         """An image of the store, else of its registry. One with a digest never changes and is asked for once."""
-        reference = Reference.parse(text)
-        if not reference.digest and self._lock is not None and (digest := self._lock.image(str(reference))):
-            reference = replace(reference, digest=digest)
+        reference = self._pinned(Reference.parse(text))
         if reference.digest or not self._pull:
             image = find_local(self._store, reference, self._context.arch)
             if image is not None:

@@ -25,6 +25,8 @@ _OPTIONS = [
     click.option("--locked", is_flag=True, help="Use the lock beside FILE, and refuse anything that differs from it."),
     click.option("--lock-file", type=click.Path(path_type=Path), help="The lock to use.  [default: FILE with .lock]"),
 ]
+#: names of these options, but FILE
+INPUTS = ("name", "layout", "pull", "locked", "lock_file")
 
 
 def input_options(function: Function) -> Function:

@@ -41,7 +41,7 @@ def image_members(context: Context, store: Store, layers: Sequence[Layer], image
     for layer in reversed(layers):
         for entry in layer_members(context, store, layer, image_name):
             path = entry.path
-            if "/." in path or "//" in path or path[0] in "./":
+            if path[0] in "./" or path[-1] == "/" or "/." in path or "//" in path:
                 path = normpath(path).lstrip("/") or "."
                 entry = replace(entry, path=path)
             if entry.content is not None:

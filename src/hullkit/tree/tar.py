@@ -62,7 +62,7 @@ def tar_header(entry: Entry, records: Records) -> bytes:
         pax[path_bytes(key)] = path_bytes(text)
     if entry.type is EntryType.GLOBAL:
         return _extended(path[:100], pax, b"g")
-    if entry.type is EntryType.DIR:
+    if entry.type is EntryType.DIR and not path.endswith(b"/"):
         path += b"/"
     link = path_bytes(entry.target)
     prefix, name = _split(path, pax)

@@ -73,7 +73,7 @@ def read_tar(
     Leading "/" and "./" of names are dropped; ``mtime`` is rounded down to seconds; user and group names are ignored.
     A hard link's target may be missing (it may lie in a lower layer). ``name`` is what errors call the archive;
     ``part`` is the offset and size of an archive inside the file.
-    ``verbatim``: as LinuxKit copies members: names as they are written, but for a slash at the end; what only pax
+    ``verbatim``: as LinuxKit copies members: names as they are written; what only pax
     records can hold (fractions of seconds, user names, ...) in ``Entry.pax``; global headers as entries of their own.
     TrustError for anything damaged, unsafe (".." in a name), too large, or unknown (GNU sparse files, dump formats).
     """
@@ -320,8 +320,7 @@ class _Verbatim(_Reader):
             records.pop(b"mtime", None)
         kept = {key: value for key, value in records.items() if key not in _HELD and not key.startswith(pax.SCHILY)}
         self._account(sum(len(key) + len(value) + _XATTR_COST for key, value in kept.items()))
-        path = raw.decode("utf-8", "surrogateescape").rstrip("/") or "."
-        return replace(entry, path=path, pax=_as_pax(kept))
+        return replace(entry, path=raw.decode("utf-8", "surrogateescape") or ".", pax=_as_pax(kept))
 
     def _xattrs(self, records: pax.Records) -> tuple[tuple[str, bytes], ...]:
         return super()._xattrs({key: value for key, value in records.items() if key.startswith(pax.SCHILY)})
