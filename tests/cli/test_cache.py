@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +25,7 @@ from hullkit.lock.lock import Pins, write_lock
 from hullkit.oci.image import Image
 from hullkit.oci.store import Store
 from tests.oci.images import CONFIG, file, image_of, layer_of, tar_of
+from tests.support.registryproxy import proxying
 from tests.support.served import Served, serving
 
 
@@ -154,6 +158,24 @@ def test_export_of_several_platforms(world: World) -> None:
     world.ok("cache", "clean")
     world.ok("cache", "import", "x.tar")
     assert [each["arch"] for each in world.listed()] == ["amd64", "arm64"]
+
+
+def test_interrupted_pulls_leave_nothing_but_what_goes_on(world: World) -> None:
+    image = image_of(world.remote, [file("big", random.Random(1).randbytes(3_000_000))])
+    world.served.image("lab/big", image, "v1")
+    with proxying(world.served.host) as proxy:
+        proxy.harm(image.layers[0].descriptor.digest, "stall", 1_000_000, seconds=20)
+        command = [sys.executable, "-m", "hullkit", "cache", "pull", "--arch", "amd64", f"{proxy.host}/lab/big:v1"]
+        environment = {**os.environ, "HULLKIT_CACHE": str(world.directory / "c")}
+        running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        while sum(proxy.sent.values()) < 1_000_000:
+            time.sleep(0.05)
+        begun = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 130 and time.monotonic() - begun < 5
+        assert running.stderr and running.stderr.read().splitlines()[-1] == "hullkit: interrupted"
+    assert world.listed() == [] and not list((world.directory / "c/tmp").iterdir())
+    assert len(list((world.directory / "c/partial").iterdir())) == 1
 
 
 def test_options_that_exclude_each_other(world: World) -> None:

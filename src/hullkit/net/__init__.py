@@ -51,9 +51,8 @@ USER_AGENT = "hullkit"
 class Policy:
     """How patient the client is; times in seconds.
 
-    ``read_timeout`` bounds the wait for the next bytes, ``upload_timeout`` that for the answer to an upload; a transfer
-    slower than ``slow_rate`` bytes/s over ``slow_window`` counts as broken; ``deadline`` bounds a transfer with all its
-    attempts.
+    ``read_timeout`` bounds the wait for the next bytes, ``upload_timeout`` for the answer to an upload. A transfer
+    slower than ``slow_rate`` bytes/s over ``slow_window`` counts as broken; ``deadline`` is for all its attempts.
     """
 
     attempts: int = 4
@@ -71,7 +70,7 @@ DEFAULT_POLICY = Policy()
 
 
 class Upload(Protocol):
-    """The body of a request: a file-like object, made anew for each attempt; ``size`` in bytes."""
+    """The body of a request, a file-like object made anew for each attempt; ``size`` in bytes."""
 
     @property
     def size(self) -> int: ...
@@ -101,6 +100,15 @@ class Http:
         self._extra_ca = (*given, Path(named)) if named else given
         self._pools: dict[str, PoolManager] = {}
         self._mutex = threading.Lock()
+        self._aborted = threading.Event()
+        self._open: set[BaseHTTPResponse] = set()
+
+    def abort(self) -> None:
+        """End everything that other threads are bringing: they raise NetworkError, at once where a body has begun."""
+        self._aborted.set()
+        with self._mutex:
+            for response in self._open:
+                response.shutdown()
 
     def get(
         self,
@@ -239,7 +247,8 @@ class Http:
 
     def _run(self, transfer: Transfer, deadline: float) -> None:
         """Attempts until the transfer is whole."""
-        failures = challenges = farthest = 0
+        failures = challenges = 0
+        farthest = transfer.done
         while not (transfer.whole and transfer.expect_digest):
             try:
                 if transfer.url.startswith("file:"):
@@ -251,6 +260,7 @@ class Http:
             except Challenged as challenged:
                 assert transfer.authorizer is not None
                 challenges = 0 if transfer.done >= farthest + GETTING_ON else challenges
+                farthest = max(farthest, transfer.done)
                 challenges = self._challenge(transfer.url, transfer.authorizer, sent, str(challenged), challenges)
             except Broken as broken:
                 failures = 1 if transfer.done >= farthest + GETTING_ON else failures + 1
@@ -266,6 +276,8 @@ class Http:
 
     def _wait(self, url: str, broken: Broken, failures: int, policy: Policy) -> None:
         """Pause before the next attempt, or give up."""
+        if self._aborted.is_set():
+            raise NetworkError(f"{url}: broken off") from broken
         pause: float = min(policy.backoff * 2 ** (failures - 1), policy.backoff_max)
         pause = max(broken.wait, pause * (0.5 + random.random() / 2))  # noqa: S311 (spreads clients, guards nothing)
         if failures >= policy.attempts or pause > policy.deadline:
@@ -273,7 +285,7 @@ class Http:
                 f"{url}: {broken} (given up after {failures} attempts)",
                 hint="check the network and the mirror, and run it again",
             ) from broken
-        time.sleep(pause)
+        self._aborted.wait(pause)
 
     def _attempt(self, transfer: Transfer, sent: dict[str, str], deadline: float) -> None:
         """One request, resumed where the one before broke off. Raises Broken when another attempt may help."""
@@ -315,10 +327,14 @@ class Http:
             retries=Retry(connect=0, read=0, other=0, redirect=8, status=0, respect_retry_after_header=False),
         )
         drained = False
+        with self._mutex:
+            self._open.add(response)
         try:
             yield response
             drained = True
         finally:
+            with self._mutex:
+                self._open.discard(response)
             if drained:
                 response.release_conn()
             else:

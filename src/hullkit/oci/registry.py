@@ -60,8 +60,9 @@ class Client:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
 
     def stop(self) -> None:
-        """End all transfers at their next bytes: what they are for has failed."""
+        """End all transfers: what they are for has failed, or nobody waits for it any more."""
         self.stopped.set()
+        self.http.abort()
 
     def repository(self, reference: Reference, *, push: bool = False, mount_from: str = "") -> Repository:
         """The repository of a reference, at its registry or at the mirror that stands in for it.
@@ -263,6 +264,9 @@ class Progress:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
+        except KeyboardInterrupt:
+            self._client.stop()
+            raise
         finally:
             self._stopped.set()
             for future in futures:
