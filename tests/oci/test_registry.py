@@ -469,7 +469,7 @@ def test_half_a_gigabyte_through_a_bad_proxy(
         proxy.harm("blobs", "drop", 30_000_000, times=6)
         proxy.harm("blobs", "status", 500, times=3)
         proxy.harm("blobs", "delay", seconds=0.2, times=5)
-        proxy.harm(layers[2].descriptor.digest, "corrupt", 100_000_000, times=1)
+        proxy.harm(layers[2].descriptor.digest, "corrupt", 1_000_000, times=1)
         got = fetched(other, f"{proxy.host}/{repository}:v1")
         assert got.digest == image.digest
         for layer in got.layers:

@@ -57,8 +57,11 @@ class Proxy:
 
     def take(self, method: str, path: str) -> dict[str, Harm]:
         with self.mutex:
-            found = {}
-            for harm in self.harms:
+            found: dict[str, Harm] = {}
+            # A refused request suffers no other harm: that is left for the next one.
+            for harm in sorted(self.harms, key=lambda harm: harm.kind != "status"):
+                if "status" in found:
+                    break
                 if harm.match not in path or harm.method not in ("", method) or harm.times == 0:
                     continue
                 if harm.skip:
