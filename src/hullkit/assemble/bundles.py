@@ -9,7 +9,7 @@ from hullkit.assemble.containers import Container
 from hullkit.assemble.gojson import go_json
 from hullkit.assemble.mountpoints import add_mount_points
 from hullkit.assemble.overlay import Overlay
-from hullkit.assemble.rootfs import RootFS, directories, directory, file, joined
+from hullkit.assemble.rootfs import RootFS, directories, directory, file, joined, overlay_mounts
 from hullkit.assemble.segments import Segments, records
 from hullkit.assemble.system import settled
 from hullkit.config.syntax import expand_reference
@@ -69,14 +69,7 @@ def _root_mounts(readonly: bool, bundle: str, root: str) -> list[dict[str, Any]]
     if readonly:
         # bound on itself too: the runtimes want a mount point
         return [{"source": f"/{root}", "destination": f"/{bundle}/rootfs", "options": ["bind"]}]
-    tmp = f"/{bundle}/{_UPPER}"
-    layers = [f"lowerdir=/{root}", f"upperdir={tmp}/upper", f"workdir={tmp}/work"]
-    return [
-        {"type": "tmpfs", "source": "tmpfs", "destination": tmp},
-        # nobody else may see the layers
-        {"destination": tmp, "options": ["remount", "private"]},
-        {"type": "overlay", "source": "overlay", "destination": f"/{bundle}/rootfs", "options": layers},
-    ]
+    return overlay_mounts(f"/{root}", f"/{bundle}/{_UPPER}", f"/{bundle}/rootfs")
 
 
 def _mount_points(container: Container, root: str, host: Overlay) -> list[Entry]:

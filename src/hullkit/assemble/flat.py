@@ -28,7 +28,7 @@ from hullkit.assemble.sbom import sbom_entry
 from hullkit.assemble.segments import Segments, records
 from hullkit.assemble.system import SBOM, Compression, System, is_boot_file, settled
 from hullkit.assemble.vmlinux import kernel_version
-from hullkit.assemble.volumes import add_volume
+from hullkit.assemble.volumes import add_volume, volume_mounts
 from hullkit.config.model import SystemConfig, container_ids
 from hullkit.context import Context
 from hullkit.errors import ConfigError
@@ -147,8 +147,10 @@ class _Flat:
 
     def _document(self, name: str, found: Sequence[Container]) -> bytes:
         told = [(container, container_json(container, (), writable=False)) for container in found]
-        modules = [] if all(container.readonly for container in found) else ["overlay"]
-        return hull_json(self._config, self._images, name, "flat", {}, (), told, modules=modules)
+        mounts = [mount for volume in self._config.volumes for mount in volume_mounts(volume)]
+        overlays = mounts or not all(container.readonly for container in found)
+        modules = ["overlay"] if overlays else []
+        return hull_json(self._config, self._images, name, "flat", {}, (), told, modules=modules, mounts=mounts)
 
 
 def _apk_union(init: Sequence[Iterable[Entry]]) -> list[Entry]:

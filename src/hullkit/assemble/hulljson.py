@@ -54,9 +54,11 @@ def hull_json(
     told: Sequence[tuple[Container, dict[str, Any]]],
     *,
     modules: Sequence[str] = (),
+    mounts: Sequence[Mapping[str, Any]] = (),
 ) -> bytes:
     """The whole document; ``layers``: layer id → where it is (``file`` of the initramfs, or ``offset`` and ``size`` in
-    a store); ``root`` is top first; ``modules`` are kernel modules that the containers need."""
+    a store); ``root`` is top first; ``modules`` are kernel modules that the containers need, ``mounts`` are made
+    before the first container runs."""
     document: dict[str, Any] = {
         "version": VERSION,
         "name": name,
@@ -65,6 +67,7 @@ def hull_json(
         "layers": [{"id": identity, **place} for identity, place in layers.items()],
         "root": {"layers": list(root)},
         "modules": list(modules),
+        "mounts": list(mounts),
         "checks": [_explicit(check) for check in config.checks],
         "expect": {"address": any(container.image.role == "dhcp-client" for container, _ in told)},
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hullkit.assemble.images import SystemImage
 from hullkit.errors import ConfigError
@@ -124,6 +125,17 @@ def _dated(entry: Entry) -> Entry:
 
 #: the modules that decide what a ``RootFS`` holds
 ROOTFS_CODE = (*CODE, "hullkit.assemble.rootfs")
+
+
+def overlay_mounts(lower: str, tmp: str, target: str) -> list[dict[str, Any]]:
+    """The mounts that make ``target`` of ``lower``: a tmpfs on ``tmp`` takes what is written. Absolute paths."""
+    layers = [f"lowerdir={lower}", f"upperdir={tmp}/upper", f"workdir={tmp}/work"]
+    return [
+        {"type": "tmpfs", "source": "tmpfs", "destination": tmp},
+        # nobody else may see the layers
+        {"destination": tmp, "options": ["remount", "private"]},
+        {"type": "overlay", "source": "overlay", "destination": target, "options": layers},
+    ]
 
 
 def joined(*parts: str) -> str:

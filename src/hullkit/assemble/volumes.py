@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from hullkit.assemble.images import Images, SystemIndex
-from hullkit.assemble.rootfs import RootFS, directories, directory, joined
+from hullkit.assemble.rootfs import RootFS, directories, directory, joined, overlay_mounts
 from hullkit.assemble.segments import Segments, records
 from hullkit.config.model import SystemConfig, Volume
 from hullkit.config.syntax import expand_reference
@@ -18,6 +19,7 @@ from hullkit.tree.entry import Bytes, Entry, EntryType, FileSlice, Owner
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _LAYOUT = b'{\n\t\t"imageLayoutVersion": "1.0.0"\n\t}'
 _MAX_LAYERS = 1024
+_UPPER = "tmp"
 
 
 def volume_directory(volume: Volume) -> str:
@@ -35,8 +37,15 @@ def add_volume(segments: Segments, config: SystemConfig, images: Images, number:
         segments.add(location, entries, records(location, expand_reference(volume.image)))
     else:
         segments.rootfs(location, volume_rootfs(images, volume))
-    made = [directory(f"{base}/{name}") for name in ("tmp", "merged")]
+    made = [directory(f"{base}/{name}") for name in (_UPPER, "merged")]
     segments.add(f"{location} mount points", made, records(location, "linuxkit.volumes"))
+
+
+def volume_mounts(volume: Volume) -> list[dict[str, Any]]:
+    """What makes ``merged``: the volume's files, and over them a tmpfs that takes what is written. (LinuxKit's init
+    does it by itself.)"""
+    base = volume_directory(volume)
+    return overlay_mounts(f"/{base}/lower", f"/{base}/{_UPPER}", f"/{base}/merged")
 
 
 def volume_rootfs(images: Images, volume: Volume) -> RootFS:

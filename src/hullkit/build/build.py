@@ -43,7 +43,7 @@ def build_system(context: Context, config: SystemConfig, name: str, options: Bui
         raise problem
     chosen = options.layout or config.layout or ("packed" if hullkit else "flat")
     if chosen == "packed":
-        _check_packed(options.flat)
+        _check_packed(config, options.flat)
         from hullkit.assemble.packed import assemble_packed
 
         return assemble_packed(context, config, images, name)
@@ -52,7 +52,11 @@ def build_system(context: Context, config: SystemConfig, name: str, options: Bui
     return assemble_flat(context, config, images, name, options.flat)
 
 
-def _check_packed(options: FlatOptions) -> None:
+def _check_packed(config: SystemConfig, options: FlatOptions) -> None:
+    if config.volumes:
+        raise ConfigError(
+            "volumes: the packed layout has none yet", hint="use layout: flat", where=config.position("volumes")
+        )
     for given, option in ((options.decompress_kernel, "--decompress-kernel"), (options.input_tar, "--input-tar")):
         if given:
             raise ConfigError(f"{option} is for the flat layout", hint="give --layout flat, or leave it out")

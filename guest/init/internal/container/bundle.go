@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"hullkit/guest/init/internal/hull"
 	"hullkit/guest/init/internal/json"
 	"hullkit/guest/init/internal/sys"
 )
@@ -19,19 +20,11 @@ const cgroupRoot = "/sys/fs/cgroup"
 // RuntimeConfig is LinuxKit's runtime.json: what to prepare around a container, in the root namespaces.
 type RuntimeConfig struct {
 	Cgroups    []string
-	Mounts     []Mount
+	Mounts     []hull.Mount
 	Mkdir      []string
 	Interfaces []Interface
 	// BindNS maps a kind of namespace to a path that keeps it
 	BindNS map[string]string
-}
-
-// Mount is a mount as in the OCI runtime specification.
-type Mount struct {
-	Destination string
-	Type        string
-	Source      string
-	Options     []string
 }
 
 // Interface is a network interface for the container: an existing one that is moved in, or one that is made.
@@ -63,11 +56,7 @@ func ParseRuntimeConfig(data []byte) (*RuntimeConfig, error) {
 		Cgroups: top.Get("cgroups").Texts(),
 		Mkdir:   top.Get("mkdir").Texts(),
 		BindNS:  map[string]string{},
-	}
-	for _, each := range top.Get("mounts").Items() {
-		config.Mounts = append(config.Mounts, Mount{
-			each.Get("destination").Text(), each.Get("type").Text(), each.Get("source").Text(), each.Get("options").Texts(),
-		})
+		Mounts:  hull.ParseMounts(top.Get("mounts")),
 	}
 	for _, each := range top.Get("interfaces").Items() {
 		config.Interfaces = append(config.Interfaces, parseInterface(each))
@@ -122,16 +111,34 @@ func (c *RuntimeConfig) prepare() error {
 			return err
 		}
 	}
-	for _, mount := range c.Mounts {
-		if err := os.MkdirAll(mount.Destination, 0o755); err != nil {
-			return err
-		}
-		if err := sys.MountWithOptions(mount.Source, mount.Destination, mount.Type, mount.Options); err != nil {
-			return err
-		}
+	if err := MountAll(c.Mounts); err != nil {
+		return err
 	}
 	for _, path := range c.Mkdir {
 		if err := os.MkdirAll(path, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MountAll makes mounts one after the other, and the directories that they need: their own, and those in which an
+// overlay keeps what is written to it.
+func MountAll(mounts []hull.Mount) error {
+	for _, mount := range mounts {
+		needed := []string{mount.Destination}
+		for _, option := range mount.Options {
+			name, path, _ := strings.Cut(option, "=")
+			if mount.Type == "overlay" && (name == "upperdir" || name == "workdir") {
+				needed = append(needed, path)
+			}
+		}
+		for _, path := range needed {
+			if err := os.MkdirAll(path, 0o755); err != nil {
+				return err
+			}
+		}
+		if err := sys.MountWithOptions(mount.Source, mount.Destination, mount.Type, mount.Options); err != nil {
 			return err
 		}
 	}

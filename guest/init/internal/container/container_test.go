@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hullkit/guest/init/internal/hull"
 )
 
 func TestParseRuntimeConfig(t *testing.T) {
@@ -24,7 +26,7 @@ func TestParseRuntimeConfig(t *testing.T) {
 	}
 	expected := &RuntimeConfig{
 		Cgroups: []string{"/a"}, Mkdir: []string{"/run/x"},
-		Mounts:     []Mount{{"/d", "tmpfs", "tmpfs", []string{"ro", "size=1m"}}},
+		Mounts:     []hull.Mount{{Destination: "/d", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro", "size=1m"}}},
 		Interfaces: []Interface{{Name: "eth1"}, {Name: "v0", Peer: "v1"}, {Name: "w", Add: "wireguard", CreateInRoot: true}},
 		BindNS:     map[string]string{"net": "/run/netns/x"},
 	}

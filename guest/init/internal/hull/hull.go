@@ -35,7 +35,9 @@ type System struct {
 	Supervisor string
 	Hostname   string
 	Modules    []string
-	Layers     []Layer
+	// Mounts are made before the first container runs
+	Mounts []Mount
+	Layers []Layer
 	// Root lists the layers of the root file system, top first
 	Root       []string
 	Onboot     []*Container
@@ -44,6 +46,14 @@ type System struct {
 	Checks     []Check
 	// ExpectAddress: an interface must get an address
 	ExpectAddress bool
+}
+
+// Mount is a mount as in the OCI runtime specification.
+type Mount struct {
+	Destination string
+	Type        string
+	Source      string
+	Options     []string
 }
 
 // Layer is an erofs image: a File, relative to the root of the initramfs, or Size bytes from Offset of a store on a disk.

@@ -12,6 +12,7 @@ import (
 
 const full = `{
  "version": 1, "name": "tiny", "layout": "packed", "hostname": "h", "modules": ["virtio_rng"],
+ "mounts": [{"destination": "/d", "type": "overlay", "source": "overlay", "options": ["lowerdir=/l"]}],
  "layers": [{"id": "aa", "file": "hull/store/aa.erofs"}, {"id": "bb", "file": "hull/store/bb.erofs"}],
  "root": {"layers": ["aa/root", "bb"]},
  "onboot": [{"name": "sysctl", "bundle": "containers/onboot/000-sysctl", "layers": ["aa/containers/onboot/000-sysctl", "bb"]}],
@@ -52,7 +53,8 @@ func TestParse(t *testing.T) {
 	}
 	if !system.ExpectAddress || system.Hostname != "h" || !reflect.DeepEqual(system.Root, []string{"aa/root", "bb"}) ||
 		len(system.Layers) != 2 || system.Layers[1] != (Layer{ID: "bb", File: "hull/store/bb.erofs"}) ||
-		!reflect.DeepEqual(system.Modules, []string{"virtio_rng"}) {
+		!reflect.DeepEqual(system.Modules, []string{"virtio_rng"}) ||
+		!reflect.DeepEqual(system.Mounts, []Mount{{"/d", "overlay", "overlay", []string{"lowerdir=/l"}}}) {
 		t.Errorf("%+v", system)
 	}
 	page, command := system.Checks[0], system.Checks[1]

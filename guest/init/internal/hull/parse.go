@@ -44,6 +44,7 @@ func Parse(data []byte) (*System, error) {
 		Supervisor:    or(top.Get("supervisor").Text(), Direct),
 		Hostname:      top.Get("hostname").Text(),
 		Modules:       top.Get("modules").Texts(),
+		Mounts:        ParseMounts(top.Get("mounts")),
 		Root:          top.Get("root").Get("layers").Texts(),
 		Onboot:        containers(top.Get("onboot"), Onboot),
 		Onshutdown:    containers(top.Get("onshutdown"), Onshutdown),
@@ -65,6 +66,17 @@ func Parse(data []byte) (*System, error) {
 		return nil, document.Err
 	}
 	return system, system.validate()
+}
+
+// ParseMounts reads a list of mounts.
+func ParseMounts(list json.Field) []Mount {
+	var all []Mount
+	for _, each := range list.Items() {
+		all = append(all, Mount{
+			each.Get("destination").Text(), each.Get("type").Text(), each.Get("source").Text(), each.Get("options").Texts(),
+		})
+	}
+	return all
 }
 
 func containers(list json.Field, kind string) []*Container {

@@ -102,6 +102,7 @@ func (s *System) boot() (err error) {
 	s.trouble("settings", boot.Settings(s.hull))
 	s.stage("modules")
 	s.trouble("kernel modules", s.loadModules())
+	s.trouble("mounts", container.MountAll(s.hull.Mounts))
 	s.channel.Open()
 	if s.runtime, err = container.NewDirect(s.reaper, s.containerLine, s.console.Debug); err != nil {
 		return err
