@@ -10,7 +10,7 @@ import pytest
 
 from hullkit.context import DEBIAN_ARCH, Context
 from hullkit.hosttools.tool import HostTool
-from hullkit.machine.boot import BootFiles
+from hullkit.machine.boot import Boot, BootFiles, BootMedium
 from hullkit.machine.options import Disk, MachineOptions, Networking, Publish
 from hullkit.machine.qemu import WIRINGS, Program, Wires, arguments, find_qemu
 
@@ -19,7 +19,7 @@ PROGRAM = Program(HostTool(("qemu",), "x"), (Path("/data"),))
 WIRES = Wires("tcg", 10, 11, 12)
 
 
-def line(options: MachineOptions, boot: BootFiles = BOOT, wires: Wires = WIRES) -> str:
+def line(options: MachineOptions, boot: Boot = BOOT, wires: Wires = WIRES) -> str:
     return " ".join(arguments(PROGRAM, boot, options, wires))
 
 
@@ -104,3 +104,20 @@ def test_the_tools_tree_comes_with_its_firmware(tmp_path: Path) -> None:
     assert program.options == ["-L", "/tree/qemu/usr/share/qemu", "-L", "/tree/qemu/usr/share/seabios"]
     assert find_qemu(made, MachineOptions(arch="amd64", host_tools=True)).options == []
     assert find_qemu(made, MachineOptions(qemu=Path("/bin/sh"))).tool.argv == ("/bin/sh",)
+
+
+def test_a_store_is_a_disk_that_cannot_be_written() -> None:
+    made = line(MachineOptions(arch="amd64"), boot=replace(BOOT, store=Path("/s,tore")))
+    assert "if=none,id=store,format=raw,readonly=on,file=/s,,tore" in made
+    assert "-device virtio-blk-pci,serial=store,drive=store" in made
+
+
+@pytest.mark.parametrize(("as_disk", "device"), [(False, "scsi-cd"), (True, "scsi-hd,removable=on")])
+def test_an_image_is_booted_by_firmware(as_disk: bool, device: str) -> None:
+    wires = replace(WIRES, firmware=(Path("/code"), Path("/vars")), once=True)
+    made = line(MachineOptions(arch="amd64"), boot=BootMedium(Path("/x.iso"), as_disk), wires=wires)
+    assert "-kernel" not in made and "-append" not in made
+    assert "if=pflash,unit=0,format=raw,readonly=on,file=/code" in made
+    assert "if=pflash,unit=1,format=raw,snapshot=on,file=/vars" in made
+    assert f"-device {device},bootindex=0,drive=medium" in made and "readonly=on,file=/x.iso" in made
+    assert "kernel-cmdline-extra=console=ttyS0 panic=-1" in made

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hullkit.cache import atomic_write
-from hullkit.component.toolsets import QEMU_SETS, TOOLSETS, Toolset
+from hullkit.component.toolsets import EFI_STUBS, QEMU_SETS, TOOLSETS, Toolset
 from hullkit.context import DEBIAN_ARCH, Context, Tool, host_arch
 from hullkit.errors import HostError, NotFound
 
@@ -82,6 +82,8 @@ class DebianTools:
         Fetches the index when the cache has none, no package.
         """
         names = ("erofs", "qemu", QEMU_SETS[self._context.arch]) if toolsets is None else toolsets
+        if toolsets is None and self._context.arch == self._arch and self._arch in EFI_STUBS:
+            names = (*names, "efi-stub")
         return {name: self._packages(name) for name in names}
 
     def _installed(self, name: str) -> tuple[Path, dict[str, Any]]:

@@ -55,6 +55,10 @@ TOOLSETS: Mapping[str, Toolset] = {
         {name: f"usr/sbin/{name}" for name in ("mke2fs", "e2fsck", "debugfs")},
         (*_SCRIPTS_ONLY, "logsave"),
     ),
+    "verity": Toolset(("cryptsetup-bin",), {"veritysetup": "usr/sbin/veritysetup"}),
+    "fat": Toolset(("dosfstools", "mtools"), {"fsck.fat": "usr/sbin/fsck.fat", "mtools": "usr/bin/mtools"}),
+    "iso": Toolset(("xorriso",), {"xorriso": "usr/bin/xorriso"}),
+    "gpt": Toolset(("gdisk",), {"sgdisk": "usr/sbin/sgdisk"}),
     "registry": Toolset(("docker-registry",), {"docker-registry": "usr/bin/docker-registry"}),
     "skopeo": Toolset(("skopeo",), {"skopeo": "usr/bin/skopeo"}),
 }

@@ -133,7 +133,8 @@ def arguments(program: Program, boot: Boot, options: MachineOptions, wires: Wire
     if wires.once:
         result.append("-no-reboot")
     result += ["-chardev", f"socket,id=console,fd={wires.console}", *wiring.serial]
-    result += ["-device", f"virtio-rng-{wiring.bus}", "-device", f"virtio-serial-{wiring.bus}"]
+    # the guest's kernel keeps queues for every port that may come; port 0 is a console's
+    result += ["-device", f"virtio-rng-{wiring.bus}", "-device", f"virtio-serial-{wiring.bus},max_ports=2"]
     result += ["-chardev", f"socket,id=control,fd={wires.control}"]
     result += ["-device", f"virtserialport,chardev=control,name={PORT_NAME}"]
     result += network(options, wiring)
