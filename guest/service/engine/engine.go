@@ -148,7 +148,8 @@ func (e *Engine) Delete(ctx context.Context, id string) error { return e.remove(
 
 func (e *Engine) remove(ctx context.Context, id string) error {
 	_, err := e.tasks.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
-	if status.Code(err) == codes.FailedPrecondition {
+	if err != nil && status.Code(err) != codes.NotFound {
+		// it runs, as a rule; the code differs from version to version
 		if err = e.end(ctx, id); err == nil {
 			_, err = e.tasks.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 		}
