@@ -244,6 +244,18 @@ def test_an_image_that_is_not_there(world: World) -> None:
     assert "a.yml:3:12: " in world.refused(4, *build(world, "--mirror", "docker.io=http://127.0.0.1:1"))
 
 
+def test_an_image_that_fails_ends_the_others(world: World) -> None:
+    image = image_of(world.remote, [file("big", random.Random(1).randbytes(3_000_000))])
+    world.served.image("lab/big", image, "v1")
+    with proxying(world.served.host) as proxy:
+        proxy.harm(image.layers[0].descriptor.digest, "stall", 1_000_000, seconds=20)
+        proxy.harm("lab/none", "delay", seconds=1.0)
+        (world.directory / "a.yml").write_text(f"init:\n  - {proxy.host}/lab/big:v1\n  - {proxy.host}/lab/none:v1\n")
+        begun = time.monotonic()
+        assert "a.yml:3:5: " in world.refused(3, *build(world))
+        assert time.monotonic() - begun < 10
+
+
 def test_a_locked_build_uses_the_digest(world: World) -> None:
     yml(world, world.name)
     context = Context(Cache(world.directory / "c"), arch="amd64")

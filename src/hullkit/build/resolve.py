@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +56,12 @@ def resolve_images(context: Context, config: SystemConfig, lock: Lock | None, *,
     with resolver, ThreadPoolExecutor(max_workers=context.jobs) as pool:
         waiting = {key: pool.submit(resolver.resolve, *key, path) for key, path in first.items()}
         volumes = {number: pool.submit(resolver.index, number) for number in indexes}
+        everything: list[Future[Any]] = [*waiting.values(), *volumes.values()]
         try:
+            wait(everything, return_when=FIRST_EXCEPTION)
+            for each in everything:
+                if each.done():
+                    each.result()  # one that has failed raises here, and the others are not waited for
             found = {key: future.result() for key, future in waiting.items()}
             whole = {number: future.result() for number, future in volumes.items()}
         except BaseException:

@@ -16,7 +16,7 @@ from hullkit.context import Context
 @click.option("--lock-file", type=click.Path(path_type=Path), help="Where to write.  [default: FILE with .lock]")
 @context_options
 def command(context: Context, host_tools: bool, files: tuple[str, ...], lock_file: Path | None) -> None:
-    """Pin every package, tool and codec of the system that the FILEs describe.
+    """Pin every image, package, tool and codec of the system that the FILEs describe.
 
     The lock is written beside the last FILE; builds use it from then on. Pins of other architectures in it stay.
     """
@@ -27,4 +27,4 @@ def command(context: Context, host_tools: bool, files: tuple[str, ...], lock_fil
     path = lock_path(files, lock_file)
     write_lock(path, context.arch, pins)
     count = len({package.sha256 for group in (*pins.components.values(), *pins.tools.values()) for package in group})
-    context.bus.info(f"{path}: {count} packages for {context.arch}")
+    context.bus.info(f"{path}: {count} packages and {len(pins.images)} images for {context.arch}")
