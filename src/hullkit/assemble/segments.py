@@ -13,7 +13,7 @@ from hullkit.steps import step_id
 from hullkit.tree.entry import Entry
 
 #: quick, since a changed image is compressed while somebody waits
-_LEVELS: Mapping[Compression, int] = {"none": 0, "zstd": 3, "gzip": 4}
+_LEVELS: Mapping[Compression, int] = {"none": 0, "zstd": 3, "gzip": 3}
 
 
 def records(location: str, source: str) -> dict[str, str]:

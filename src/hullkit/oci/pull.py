@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from hullkit.context import Context
@@ -12,6 +13,7 @@ from hullkit.oci.document import Descriptor
 from hullkit.oci.gather import Gathering, base_images, platform_of
 from hullkit.oci.image import Image
 from hullkit.oci.index import Platform
+from hullkit.oci.layers import layer_tar
 from hullkit.oci.reference import Reference
 from hullkit.oci.registry import Client, Progress, Repository
 from hullkit.oci.store import Store
@@ -75,6 +77,7 @@ class RegistrySource:
 def pull(client: Client, reference: Reference, arch: str) -> Image:
     """Ask the registry for an image and bring what the store lacks of it, with its attestations; named afterwards.
 
+    Its layers are unfolded too: what they hold is checked before the image has a name, and builds begin at once.
     Raises NetworkError (also when offline), NotFound, TrustError, HostError.
     """
     context, store = client.context, Store(client.context.cache)
@@ -84,6 +87,8 @@ def pull(client: Client, reference: Reference, arch: str) -> Image:
     wanted = Platform("linux", arch)
     image = Gathering(store, source, str(reference)).one(root, wanted)
     _warn_of_another(context, reference, image, wanted)
+    with ThreadPoolExecutor(max_workers=context.jobs) as pool:
+        list(pool.map(lambda layer: layer_tar(context, store, layer), image.layers))
     store.tag(str(reference), arch, image.digest, root.digest)
     return image
 

@@ -12,8 +12,8 @@ from hullkit.tree.entry import Entry
 
 Compression = Literal["none", "zstd", "gzip"]
 
-#: zstd divides its input among threads in a way that shows in the output, so their number must not depend on the host
-_ZSTD_THREADS = 1
+#: none: zstd divides its input among threads in a way that shows in the output, and their buffers take memory
+_ZSTD_THREADS = 0
 
 
 def write_segment(
