@@ -92,13 +92,37 @@ const (
 	unlimited   = ^uint64(0)
 )
 
-// Settings sets host name, limits and the loopback interface.
-func Settings(system *hull.System) error {
+// Settings sets host name, limits and the loopback interface, and spares memory.
+func Settings(system *hull.System, options Options) error {
 	limits := errors.Join(
 		os.NewSyscallError("setrlimit", syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: maxFiles, Max: maxFiles})),
 		os.NewSyscallError("setrlimit", syscall.Setrlimit(rlimitNproc, &syscall.Rlimit{Cur: unlimited, Max: unlimited})),
 	)
-	return errors.Join(limits, setHostname(system), sys.LinkUp("lo"))
+	return errors.Join(limits, setHostname(system), sys.LinkUp("lo"), spareMemory(options))
+}
+
+const (
+	hugePages = "/sys/kernel/mm/transparent_hugepage/enabled"
+	// smallMemory, in bytes, is below what huge pages are worth their price
+	smallMemory = 2 << 30
+)
+
+// spareMemory turns transparent huge pages off where memory is small: for their sake the kernel keeps up to 70 MB free
+// (mm/khugepaged.c, set_recommended_min_free_kbytes). It does so itself below 512 MiB. The command line has the last word.
+func spareMemory(options Options) error {
+	var info syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&info); err != nil {
+		return os.NewSyscallError("sysinfo", err)
+	}
+	total := uint64(info.Totalram) * uint64(info.Unit)
+	if total > smallMemory || strings.Contains(options.CommandLine, "transparent_hugepage=") {
+		return nil
+	}
+	err := os.WriteFile(hugePages, []byte("never"), 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func setHostname(system *hull.System) error {

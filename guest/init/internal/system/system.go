@@ -99,7 +99,7 @@ func (s *System) boot() (err error) {
 		return fmt.Errorf("the root file system: %w", err)
 	}
 	s.trouble("mounts", boot.LateMounts())
-	s.trouble("settings", boot.Settings(s.hull))
+	s.trouble("settings", boot.Settings(s.hull, s.options))
 	s.stage("modules")
 	s.trouble("kernel modules", s.loadModules())
 	s.trouble("mounts", container.MountAll(s.hull.Mounts))
