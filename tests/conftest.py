@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,3 +50,21 @@ def hullkit(user: User, warm_cache: Path) -> Hullkit:
     ready = Hullkit(user, warm_cache, copy)
     ready.ok("version")
     return ready
+
+
+@pytest.fixture(scope="session")
+def linuxkit_images(hullkit: Hullkit) -> Iterator[None]:
+    """The images of examples/linuxkit.yml in a registry on 127.0.0.1:5000, as long as the tests run."""
+    process = hullkit.user.start(
+        [hullkit.checkout / "scripts" / "linuxkit-images"], env=hullkit.environment(), stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if "serving" in line:
+            break
+    assert "serving" in told[-1], "".join(told)
+    yield
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(30)
