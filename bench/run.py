@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import shlex
 import shutil
@@ -115,74 +116,75 @@ def boot(example: Path, cache: Path) -> None:
     )
 
 
+class Contender:
+    """One command on a cache of its own. ``pull`` fills an empty cache with the images and makes nothing of them."""
+
+    def __init__(self, name: str, work: Path, original: str, template: str, pull: str) -> None:
+        self.name = name
+        self._cache, self._out, self._yml = work / name / "cache", work / name / "out", work / name / "minimal.yml"
+        self._out.mkdir(parents=True)
+        self._original = original
+        self._places = {"cache": self._cache, "out": self._out, "yml": self._yml}
+        self._build, self._pull = template, pull
+
+    def _words(self, template: str, form: str = "") -> list[str]:
+        return shlex.split(template.format(format=form, **self._places))
+
+    def _once(self, form: str, text: str) -> Sample:
+        shutil.rmtree(self._out)
+        self._out.mkdir()
+        self._yml.write_text(text)
+        return measure(self._words(self._build, form), dict(os.environ), self._out)
+
+    def cold(self, form: str) -> Sample:
+        shutil.rmtree(self._cache, ignore_errors=True)
+        return self._once(form, self._original)
+
+    def first(self, form: str) -> Sample:
+        if self._pull:
+            shutil.rmtree(self._cache, ignore_errors=True)
+            measure(self._words(self._pull), dict(os.environ))
+        return self._once(form, self._original)
+
+    def unchanged(self, form: str) -> Sample:
+        return self._once(form, self._original)
+
+    def file_changed(self, form: str) -> Sample:
+        return self._once(form, self._original.replace("hello", f"hello {time.time_ns()}"))
+
+    def service_changed(self, form: str) -> Sample:
+        return self._once(form, self._original.replace("INSECURE=true", f"INSECURE={time.time_ns()}"))
+
+
+CASES: dict[str, Callable[[Contender, str], Sample]] = {
+    "cold, with pull": Contender.cold,
+    "first, images in the cache": Contender.first,
+    "nothing changed": Contender.unchanged,
+    "one files: line changed": Contender.file_changed,
+    "one service changed": Contender.service_changed,
+}
+
+
 def reference(directory: Path, registry: str, versus: str | None, runs: int) -> None:
-    """The reference system: cold (with pull), first build from a warm cache, changed, unchanged."""
-    for form in ("tar", "kernel+initrd"):
-        contenders: list[tuple[str, Callable[[Path, Path, Path], list[str]]]] = [
-            ("hullkit", lambda cache, yml, out, form=form: hullkit_command(cache, yml, out, form, registry))
-        ]
-        if versus:
-            contenders.append(
-                ("other", lambda cache, yml, out, form=form: other_command(versus, cache, yml, out, form))
-            )
-        results = {name: series(name, form, directory, command, runs) for name, command in contenders}
-        if versus:
-            for case, sample in results["hullkit"].items():
-                ratio = results["other"][case].cpu / sample.cpu
-                sys.stdout.write(f"{form}, {case}: the other command takes {ratio:.1f} times the CPU\n")
-
-
-def hullkit_command(cache: Path, yml: Path, out: Path, form: str, registry: str) -> list[str]:
-    mirror = f"docker.io=http://{registry}"
-    options = ["--mirror", mirror, "--cache", str(cache), "--format", form, "--no-sbom", "--dir", str(out)]
-    return [HULLKIT, "build", "-q", *options, str(yml)]
-
-
-def other_command(template: str, cache: Path, yml: Path, out: Path, form: str) -> list[str]:
-    return shlex.split(template.format(cache=cache, yml=yml, out=out, format=form))
-
-
-def series(
-    name: str, form: str, directory: Path, command: Callable[[Path, Path, Path], list[str]], runs: int
-) -> dict[str, Sample]:
-    """Cold, first, unchanged and changed builds of one contender."""
+    """The reference system, in both formats and every case; contenders take turns, run by run."""
+    original = (directory / "minimal.yml").read_text()
+    images = " ".join(sorted(set(re.findall(r"\S+/\S+:v1", original))))
+    options = f"--mirror docker.io=http://{registry} --cache {{cache}}"
+    build = f"{HULLKIT} build -q {options} --format {{format}} --no-sbom --dir {{out}} {{yml}}"
     with scratch() as work:
-        cache, out, yml = work / "cache", work / "out", work / "minimal.yml"
-        original = (directory / "minimal.yml").read_text()
-        yml.write_text(original)
-        out.mkdir()
-        words = command(cache, yml, out)
-
-        def once() -> Sample:
-            shutil.rmtree(out)
-            out.mkdir()
-            return measure(words, dict(os.environ), out)
-
-        def cold() -> Sample:
-            shutil.rmtree(cache, ignore_errors=True)
-            return once()
-
-        def first() -> Sample:
-            # images stay, what was made of them goes
-            shutil.rmtree(cache / "steps", ignore_errors=True)
-            return once()
-
-        def changed() -> Sample:
-            yml.write_text(original.replace("hello", f"hello {time.time_ns()}"))
-            return once()
-
-        def service() -> Sample:
-            yml.write_text(original.replace("INSECURE=true", f"INSECURE={time.time_ns()}"))
-            return once()
-
-        cases = {
-            "cold, with pull": cold,
-            "first, images in the cache": first,
-            "nothing changed": once,
-            "one files: line changed": changed,
-            "one service changed": service,
-        }
-        return {case: show(f"{name} {form}: {case}", [run() for _ in range(runs)]) for case, run in cases.items()}
+        contenders = [Contender("hullkit", work, original, build, f"{HULLKIT} cache pull -q {options} {images}")]
+        if versus:
+            contenders.append(Contender("other", work, original, versus, ""))
+        for form in ("tar", "kernel+initrd"):
+            for case, run in CASES.items():
+                samples: dict[str, list[Sample]] = {each.name: [] for each in contenders}
+                for _ in range(runs):
+                    for each in contenders:
+                        samples[each.name].append(run(each, form))
+                middle = {name: show(f"{name} {form}: {case}", found) for name, found in samples.items()}
+                if versus:
+                    ratio = middle["other"].cpu / middle["hullkit"].cpu
+                    sys.stdout.write(f"    the other command takes {ratio:.1f} times the CPU\n")
 
 
 def main() -> None:
