@@ -35,7 +35,7 @@ def test_one_name_for_two_formats_is_refused(hullkit: Hullkit) -> None:
     assert "both write" in hullkit.refused(*words, hullkit.checkout / "examples" / "tiny.yml", code=2)
 
 
-@pytest.mark.parametrize("words", [[], ["--mem", "128"]], ids=["as it is", "little memory"])
+@pytest.mark.parametrize("words", [[], ["--mem", "88"]], ids=["as it is", "little memory"])
 def test_the_root_is_a_virtio_disk(hullkit: Hullkit, built: Path, words: list[str]) -> None:
     code, report = hullkit.report(*words, built / "tiny")
     assert (code, report["ok"]) == (0, True), report

@@ -121,3 +121,12 @@ def test_an_image_is_booted_by_firmware(as_disk: bool, device: str) -> None:
     assert "if=pflash,unit=1,format=raw,snapshot=on,file=/vars" in made
     assert f"-device {device},bootindex=0,drive=medium" in made and "readonly=on,file=/x.iso" in made
     assert "kernel-cmdline-extra=console=ttyS0 panic=-1" in made
+
+
+def test_little_memory_takes_a_serial_line_for_the_control_channel() -> None:
+    little = line(MachineOptions(arch="amd64", mem=88))
+    assert "-device isa-serial,chardev=control" in little and "virtio-serial" not in little
+    assert "hullkit.control=ttyS1" in little
+    for options in (MachineOptions(arch="amd64", mem=256), MachineOptions(arch="arm64", mem=88)):
+        made = line(options)
+        assert "virtserialport,chardev=control" in made and "hullkit.control=" not in made

@@ -20,6 +20,10 @@ from hullkit.machine.control import PORT_NAME
 from hullkit.machine.options import Disk, MachineOptions, Publish
 
 
+#: MiB below which the guest's buffers of a virtio-serial port are too much
+_LITTLE_MEMORY = 256
+
+
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """How a system of one architecture is wired: program, machine, CPU under TCG, bus of virtio devices, console."""
@@ -33,6 +37,8 @@ class Wiring:
     serial: tuple[str, ...] = ("-serial", "chardev:console")
     #: directories of firmware in the tools tree's toolset "qemu"
     data: tuple[str, ...] = ("usr/share/qemu",)
+    #: the guest's name of a second serial line (an ISA one); empty where there is none
+    control: str = ""
     #: EFI firmware: the toolset, its code, and its empty variables
     efi: tuple[str, str, str] | None = None
 
@@ -43,6 +49,7 @@ WIRINGS: Mapping[str, Wiring] = {
         "pc",
         "max",
         data=("usr/share/qemu", "usr/share/seabios"),
+        control="ttyS1",
         efi=("ovmf", "usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
     ),
     # pauth-impdef: the architected pointer authentication costs TCG a third of its speed
@@ -133,10 +140,8 @@ def arguments(program: Program, boot: Boot, options: MachineOptions, wires: Wire
     if wires.once:
         result.append("-no-reboot")
     result += ["-chardev", f"socket,id=console,fd={wires.console}", *wiring.serial]
-    # the guest's kernel keeps queues for every port that may come; port 0 is a console's
-    result += ["-device", f"virtio-rng-{wiring.bus}", "-device", f"virtio-serial-{wiring.bus},max_ports=2"]
-    result += ["-chardev", f"socket,id=control,fd={wires.control}"]
-    result += ["-device", f"virtserialport,chardev=control,name={PORT_NAME}"]
+    result += ["-device", f"virtio-rng-{wiring.bus}", "-chardev", f"socket,id=control,fd={wires.control}"]
+    result += control(options, wiring)
     result += network(options, wiring)
     for index, disk in enumerate(options.disks):
         result += drive(disk, index, wiring)
@@ -183,9 +188,25 @@ def kernel_command_line(cmdline: str, options: MachineOptions, *, once: bool) ->
     console = f"console={WIRINGS[options.arch].console}"
     if not any(word == console or word.startswith(console + ",") for word in words):
         line += f" {console}"
+    if serial_control(options):
+        line += f" hullkit.control={WIRINGS[options.arch].control}"
     if once and not any(word.startswith("panic=") for word in words):
         line += " panic=-1"
     return line.strip()
+
+
+def control(options: MachineOptions, wiring: Wiring) -> list[str]:
+    """The device of the control channel: a named port, or where memory is little a second serial line."""
+    if serial_control(options):
+        return ["-device", "isa-serial,chardev=control"]
+    # the guest's kernel keeps queues for every port that may come; port 0 is a console's
+    port = f"virtserialport,chardev=control,name={PORT_NAME}"
+    return ["-device", f"virtio-serial-{wiring.bus},max_ports=2", "-device", port]
+
+
+def serial_control(options: MachineOptions) -> bool:
+    """QEMU 10 gives each queue of virtio-serial 1024 places, and Linux fills two of them with pages: 8 MB."""
+    return options.mem < _LITTLE_MEMORY and bool(WIRINGS[options.arch].control)
 
 
 def network(options: MachineOptions, wiring: Wiring) -> list[str]:

@@ -10,6 +10,9 @@ func TestParseOptions(t *testing.T) {
 		"hullkit.root=rw hullkit.debug=1": {
 			Debug: true, WritableRoot: true, CommandLine: "hullkit.root=rw hullkit.debug=1",
 		},
+		"hullkit.control=ttyS1 hullkit.verity=x:1": {
+			Control: "ttyS1", Verity: "x:1", CommandLine: "hullkit.control=ttyS1 hullkit.verity=x:1",
+		},
 		"hullkit.root=ro hullkit.debugger": {CommandLine: "hullkit.root=ro hullkit.debugger"},
 	}
 	for line, expected := range cases {

@@ -12,6 +12,8 @@ type Options struct {
 	WritableRoot bool
 	// Verity says where a store on a disk is, and vouches for it
 	Verity string
+	// Control is the serial line with the control channel, below /dev; empty: the virtio port
+	Control string
 	// CommandLine is all of it
 	CommandLine string
 }
@@ -28,6 +30,9 @@ func ParseOptions(line string) Options {
 		}
 		if value, ok := strings.CutPrefix(word, "hullkit.verity="); ok {
 			options.Verity = value
+		}
+		if value, ok := strings.CutPrefix(word, "hullkit.control="); ok {
+			options.Control = value
 		}
 	}
 	return options

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hullkit/guest/init/internal/json"
+	"hullkit/guest/init/internal/sys"
 )
 
 // PortName is the name that the host gives the port.
@@ -34,7 +35,9 @@ type Channel struct {
 	// sending: the writer has taken a line that the host has not got yet
 	sending bool
 	port    *os.File
-	handle  func(command string)
+	// terminal is the serial line to use instead of the port; empty for none
+	terminal string
+	handle   func(command string)
 }
 
 // New makes a channel; handle is called for each command, one at a time.
@@ -76,12 +79,31 @@ func FindPort(sysfs, devices string) *os.File {
 	return nil
 }
 
+// UseTerminal makes Open take a serial line, by its name below /dev, instead of the port: the kernel's driver of the port
+// keeps 8 MB of buffers, which a machine with little memory does not have.
+func (c *Channel) UseTerminal(name string) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.terminal = name
+}
+
+func (c *Channel) find() *os.File {
+	if c.terminal == "" {
+		return FindPort("/sys", "/dev")
+	}
+	line, err := sys.OpenTerminal(filepath.Join("/dev", filepath.Base(c.terminal)))
+	if err != nil {
+		return nil
+	}
+	return line
+}
+
 // Open connects to the port unless that has been done; it tells whether there is one.
 func (c *Channel) Open() bool {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if c.port == nil {
-		if c.port = FindPort("/sys", "/dev"); c.port != nil {
+		if c.port = c.find(); c.port != nil {
 			c.Serve(c.port)
 		}
 	}
@@ -175,5 +197,8 @@ func (c *Channel) Flush(timeout time.Duration) {
 	defer c.mutex.Unlock()
 	for c.port != nil && (c.sending || len(c.queue) > 0) {
 		c.idle.Wait()
+	}
+	if c.port != nil {
+		sys.DrainTerminal(c.port, timeout)
 	}
 }

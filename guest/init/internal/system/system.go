@@ -71,6 +71,7 @@ func Run() {
 	}
 	s.options, _ = boot.ReadOptions()
 	s.console.SetVerbose(s.options.Debug)
+	s.channel.UseTerminal(s.options.Control)
 	s.channel.Open()
 	s.stage("init")
 	s.reaper = proc.NewReaper()
