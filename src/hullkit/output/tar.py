@@ -28,7 +28,7 @@ Group = tuple[Iterable[Entry], Mapping[str, str]]
 
 @output_format("tar", ".tar", summary="the system's tree, with boot/kernel and boot/cmdline")
 def write(context: Context, system: System, files: Mapping[str, BinaryIO]) -> None:
-    write_tar_groups(_groups(system, system.segments), files[".tar"])
+    write_tar_groups(_groups(system, system.segments), files[".tar"], verbatim=system.layout == "flat")
 
 
 @output_format("docker", ".docker", summary="the tar with a Dockerfile in it, to run the system in Docker")
@@ -41,7 +41,8 @@ def write_docker(context: Context, system: System, files: Mapping[str, BinaryIO]
     dockerfile = Entry("Dockerfile", EntryType.FILE, 0o644, mtime=_TIME, content=Bytes(_DOCKERFILE))
     before = [segment for segment in system.segments if segment.name != SBOM]
     after = [segment for segment in system.segments if segment.name == SBOM]
-    write_tar_groups([*_groups(system, before), ([dockerfile], {}), *_groups(system, after)], files[".docker"])
+    groups = [*_groups(system, before), ([dockerfile], {}), *_groups(system, after)]
+    write_tar_groups(groups, files[".docker"], verbatim=True)
 
 
 def _groups(system: System, segments: Iterable[Segment]) -> Iterator[Group]:

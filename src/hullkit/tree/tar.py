@@ -42,19 +42,24 @@ def write_tar(entries: Iterable[Entry], stream: BinaryIO, *, records: Records | 
     write_tar_groups([(entries, records or {})], stream)
 
 
-def write_tar_groups(groups: Iterable[tuple[Iterable[Entry], Records]], stream: BinaryIO) -> None:
-    """Write one archive of several groups of entries, each with records for all its entries."""
+def write_tar_groups(
+    groups: Iterable[tuple[Iterable[Entry], Records]], stream: BinaryIO, *, verbatim: bool = False
+) -> None:
+    """Write one archive of several groups of entries, each with records for all its entries.
+
+    ``verbatim``: names as they are; otherwise those of directories end with a slash.
+    """
     with Copier(stream) as copier:
         for entries, records in groups:
             for entry in entries:
-                stream.write(tar_header(entry, records))
+                stream.write(tar_header(entry, records, verbatim=verbatim))
                 if entry.content is not None and entry.type is EntryType.FILE:
                     copier.copy(entry.content)
                     stream.write(bytes(-entry.content.size % BLOCK))
     stream.write(bytes(2 * BLOCK))
 
 
-def tar_header(entry: Entry, records: Records) -> bytes:
+def tar_header(entry: Entry, records: Records, *, verbatim: bool = False) -> bytes:
     """The header blocks of an entry: a pax extended header if it needs one, then ustar."""
     path = path_bytes(entry.path) or b"."
     pax = {path_bytes(key): value for key, value in entry.pax}
@@ -62,7 +67,7 @@ def tar_header(entry: Entry, records: Records) -> bytes:
         pax[path_bytes(key)] = path_bytes(text)
     if entry.type is EntryType.GLOBAL:
         return _extended(path[:100], pax, b"g")
-    if entry.type is EntryType.DIR and not path.endswith(b"/"):
+    if entry.type is EntryType.DIR and not verbatim:
         path += b"/"
     link = path_bytes(entry.target)
     prefix, name = _split(path, pax)
