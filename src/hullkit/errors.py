@@ -41,7 +41,7 @@ class HullError(Exception):
 
 
 class CheckFailed(HullError):
-    """A system was built and booted, and one of its checks did not hold."""
+    """A check of a system that was booted did not hold, or a system breaks its budget."""
 
     exit_code = 1
 

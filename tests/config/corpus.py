@@ -65,7 +65,7 @@ network: {hostname: h, interfaces: [{name: eth0, dhcp: true}]}
 checks:
   - {name: page, http: {port: 80, path: /, status: 200, contains: hello}}
   - {name: program, exec: {container: web, command: [/bin/true], exit: 0}}
-budget: {disk: 20M, memory: 100M, boot: 10s}
+budget: {disk: 20M, memory: 100M, boot: 10s, setuid: 0, ports: [80, 68/udp]}
 """
 
 

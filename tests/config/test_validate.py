@@ -153,12 +153,11 @@ def test_expanded_references(text: str, full: str) -> None:
 
 
 def test_what_is_not_built_yet_is_said() -> None:
-    text = "network: {hostname: x}\nbudget: {disk: 20M}\n" + ENTRY + "    schedule: daily\n"
+    text = "network: {hostname: x}\n" + ENTRY + "    schedule: daily\n"
     found = [str(error) for error in unsupported(load(["-"], stdin=text.encode()))]
     assert found == [
         "<stdin>:1:10: network: not supported yet (remove it)",
-        "<stdin>:2:9: budget: not supported yet (remove it)",
-        "<stdin>:6:15: services[0].schedule: not supported yet (remove it)",
+        "<stdin>:5:15: services[0].schedule: not supported yet (remove it)",
     ]
     assert unsupported(load(["-"], stdin=ENTRY.encode())) == []
 
@@ -167,3 +166,9 @@ def test_names_that_only_linuxkit_takes() -> None:
     text = 'services: [{name: "a/b", image: lab/x}, {name: "..", image: lab/x}, {name: ok, image: lab/x, ipc: none}]\n'
     found = [str(error) for error in unfit_for_hullkit(load(["-"], stdin=text.encode()))]
     assert [each.split(": ")[0] for each in found] == ["<stdin>:1:19", "<stdin>:1:48", "<stdin>:1:99"]
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "80/sctp", "http"])
+def test_a_port_of_the_budget_that_is_none(port: str) -> None:
+    (problem,) = problems(f"budget: {{ports: [{port}]}}\n{ENTRY}")
+    assert problem.startswith("<stdin>:1:18: budget.ports[0]: ") and "is not a port" in problem

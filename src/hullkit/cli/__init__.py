@@ -19,6 +19,7 @@ from hullkit.errors import HostError, HullError, ToolError
 COMMANDS = {
     "build": ("build", "Build a system from YAML into one or more formats."),
     "run": ("run", "Build a system and boot it in a virtual machine."),
+    "footprint": ("footprint", "Tell what a system costs: disk, memory, boot time, attack surface."),
     "lint": ("lint", "Check configuration files and say what is wrong, and where."),
     "lock": ("lock", "Pin everything a system is made of."),
     "cache": ("cache", "Look into the cache; move images between it, registries and archives."),

@@ -69,11 +69,12 @@ def load_system(
     pull: bool,
     locked: bool,
     lock_file: Path | None,
+    budget: bool = True,
     **more: Any,
 ) -> tuple[Context, SystemConfig, System]:
     """Read the input and build the system; the context returned uses the lock's tools where there is a lock.
 
-    ``more`` are further ``BuildOptions``.
+    CheckFailed when it breaks its budget, unless ``budget`` is False. ``more`` are further ``BuildOptions``.
     """
     from hullkit.build.build import BuildOptions, build_system
     from hullkit.lock.lock import find_lock
@@ -83,4 +84,9 @@ def load_system(
     if lock is not None:
         context = with_lock(context, host_tools, lock)
     options = BuildOptions(layout=layout, lock=lock, pull=pull, **more)
-    return context, config, build_system(context, config, name_of(files, name), options)
+    system = build_system(context, config, name_of(files, name), options)
+    if budget and config.budget is not None:
+        from hullkit.footprint.enforce import hold_to_budget
+
+        hold_to_budget(context, config, system, lock)
+    return context, config, system

@@ -26,6 +26,7 @@ from hullkit.errors import (
 )
 
 if TYPE_CHECKING:
+    from hullkit.config.model import Budget
     from hullkit.machine.boot import Boot
     from hullkit.machine.options import MachineOptions
     from hullkit.machine.ports import HttpCheck
@@ -147,7 +148,7 @@ def _run(
                 return None
             from hullkit.machine.check import run_check
 
-            return run_check(
+            report = run_check(
                 prepared.context,
                 prepared.boot,
                 options,
@@ -155,18 +156,28 @@ def _run(
                 hold=hold if hold is not None else (_HOLD_PUBLISHED if options.publish else 0.0),
                 console_log=console_log,
             )
+            return _judged(report, prepared.budget)
         except Stopped as stopped:
             context.bus.info(f"stopped by {stopped}")
             raise SystemExit(128 + stopped.signum) from None
 
 
+def _judged(report: Report, budget: Budget | None) -> Report:
+    if budget is None:
+        return report
+    from hullkit.footprint.budget import judged
+
+    return judged(report, budget)
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What there is to boot; ``http_checks`` are those of the configuration (none for a PREFIX)."""
+    """What there is to boot; ``http_checks`` and ``budget`` are those of the configuration (none for a PREFIX)."""
 
     context: Context
     boot: Boot
     http_checks: tuple[HttpCheck, ...] = ()
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +233,8 @@ def prepare(
     checks = [check.http for check in config.checks if check.http is not None]
     http_checks = tuple(HttpCheck(each.port, each.path, each.status, each.contains or "") for each in checks)
     if built == "iso-efi":
-        return Prepared(context, BootMedium(written[0], medium.as_disk), http_checks)
-    return Prepared(context, BootFiles.from_prefix(directory / name), http_checks)
+        return Prepared(context, BootMedium(written[0], medium.as_disk), http_checks, config.budget)
+    return Prepared(context, BootFiles.from_prefix(directory / name), http_checks, config.budget)
 
 
 def iso_file(files: tuple[str, ...], given: bool) -> Path | None:

@@ -125,7 +125,7 @@ class SystemFile(Definition, frozen=True, kw_only=True):
     layout: Annotated[Literal["flat", "packed"] | None, Doc("How the root file systems are stored.")] = None
     network: Annotated[Network | None, Doc("Network of the system (not supported yet).")] = None
     checks: Annotated[tuple[Check, ...] | None, Doc("What `hullkit run --check` proves.")] = None
-    budget: Annotated[Budget | None, Doc("Limits that a build must keep (not supported yet).")] = None
+    budget: Annotated[Budget | None, Doc("Limits that the system must keep.")] = None
 
 
 class Origin(msgspec.Struct, frozen=True):

@@ -114,11 +114,17 @@ class Check(Definition, frozen=True, kw_only=True):
 
 
 class Budget(Definition, frozen=True, kw_only=True):
-    """Limits that a build must keep."""
+    """Limits: of a build (disk, setuid), of a checked boot (memory, boot, ports)."""
 
-    disk: Annotated[int | None, SIZE, Doc("Most bytes of the system on disk.", at_least=0)] = None
+    disk: Annotated[int | None, SIZE, Doc("Most bytes of kernel and initramfs.", at_least=0)] = None
+    setuid: Annotated[
+        int | None, Doc("Most programs that are setuid, setgid or have file capabilities.", at_least=0)
+    ] = None
     memory: Annotated[int | None, SIZE, Doc("Most bytes of memory in use when all is up.", at_least=0)] = None
     boot: Annotated[float | None, DURATION, Doc("Most seconds until all is up.", at_least=0, at_most=_LONGEST)] = None
+    ports: Annotated[
+        tuple[int | str, ...] | None, Doc("The only ports that may be open to the network.", example=[80, "68/udp"])
+    ] = None
 
 
 class NetworkInterface(Definition, frozen=True, kw_only=True):

@@ -153,3 +153,14 @@ def expand_reference(text: str) -> str:
     if not slash:
         return f"docker.io/library/{text}"
     return text if "." in first or ":" in first or first == "localhost" else f"docker.io/{text}"
+
+
+_PORT = re.compile(r"([0-9]{1,5})(?:/(?:tcp|udp))?")
+
+
+def port(text: str) -> str:
+    """``80``, ``"80/tcp"`` or ``"68/udp"``."""
+    match = _PORT.fullmatch(text)
+    if match is None or not 1 <= int(match[1]) <= 65535:
+        raise ValueError(f'{shown(text)} is not a port; write a number such as 80, or "68/udp"')
+    return text

@@ -143,6 +143,8 @@ def validate_system(config: SystemConfig, problems: Problems) -> None:
         _exactly_one(check, ("http", "exec"), problems, path)
         if check.exec is not None and all(check.exec.container != service.name for service in config.services):
             problems.report((*path, "exec", "container"), f"there is no service {shown(check.exec.container)}")
+    for index, port in enumerate((config.budget.ports if config.budget is not None else None) or ()):
+        _try(problems, ("budget", "ports", index), syntax.port, str(port))
 
 
 def _validate_volumes(volumes: tuple[Volume, ...], problems: Problems) -> None:
@@ -268,7 +270,7 @@ def unsupported(config: SystemConfig) -> list[ConfigError]:
     """Keys that may be written but that no build obeys yet; a build must raise these, not ignore the keys."""
     found = [
         ConfigError(f"{key}: not supported yet", hint="remove it", where=config.position(key))
-        for key in ("network", "budget")
+        for key in ("network",)
         if getattr(config, key) is not None
     ]
     for index, service in enumerate(config.services):
