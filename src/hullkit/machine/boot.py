@@ -43,21 +43,23 @@ class BootFiles:
     @classmethod
     def from_prefix(cls, prefix: Path) -> BootFiles:
         """What ``kernel+initrd`` and ``kernel+erofs`` write: PREFIX-kernel, PREFIX-initrd.img, PREFIX-cmdline, and
-        PREFIX-erofs.img when the command line speaks of it.
+        PREFIX-erofs.img when the command line speaks of it. An empty command line has no file.
 
-        Raises NotFound when one of them is missing, ConfigError when one cannot be what it must be.
+        Raises NotFound when one of the others is missing, ConfigError when one cannot be what it must be.
         """
         kernel, initrd, cmdline = (
             prefix.with_name(prefix.name + end) for end in ("-kernel", "-initrd.img", "-cmdline")
         )
-        for path in (kernel, initrd, cmdline):
+        for path in (kernel, initrd):
             if not path.is_file():
                 raise NotFound(
                     f"{prefix}: there is no {path.name}",
                     hint="name the YAML files, or the PREFIX that a build --format kernel+initrd wrote",
                 )
-        with open(cmdline, "rb") as stream:
-            line = _cmdline(stream.read(MAX_CMDLINE + 2), cmdline)
+        line = ""
+        if cmdline.is_file():
+            with open(cmdline, "rb") as stream:
+                line = _cmdline(stream.read(MAX_CMDLINE + 2), cmdline)
         store = None
         if any(word.startswith(_VERITY) for word in line.split()):
             store = prefix.with_name(prefix.name + "-erofs.img")
