@@ -19,7 +19,6 @@ from hullkit.machine.boot import Boot, BootFiles, BootMedium
 from hullkit.machine.control import PORT_NAME
 from hullkit.machine.options import Disk, MachineOptions, Publish
 
-
 #: MiB below which the guest's buffers of a virtio-serial port are too much
 _LITTLE_MEMORY = 256
 
