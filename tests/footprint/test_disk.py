@@ -94,7 +94,7 @@ def test_a_damaged_image_is_refused_or_read_but_never_loops(erofs: Path) -> None
 
 @pytest.mark.net
 def test_the_account_sums_up_and_names_the_owners(erofs: Path, tmp_path: Path) -> None:
-    owners = Owners(context(tmp_path), {LAYER: "mine"}, {LAYER: ("web", "db")})
+    owners = Owners(context(tmp_path), {LAYER: "mine"}, {LAYER: ("web", "db")}, {"x": ("system",)})
     size = erofs.stat().st_size
     image = Entry("hull/store/a.erofs", EntryType.FILE, content=FileSlice(erofs, 0, size), owner=Owner("x", "", LAYER))
     boot = Segment("boot", (file("init", b"i" * 999, Owner("x", "", LAYER)), file("note", b"n")), "zstd")
@@ -107,9 +107,9 @@ def test_the_account_sums_up_and_names_the_owners(erofs: Path, tmp_path: Path) -
     assert sum(part.bytes for part in parts) == 100 + initrd
     mine = [part for part in parts if part.component == "mine"]
     assert {part.package for part in mine} == {"", METADATA}
-    assert all(part.users == ("web", "db") for part in mine)
+    assert {part.users for part in mine} == {("web", "db"), ("system",)}
     init = next(cost for cost in costs if cost.file.path == "init")
-    assert 250 < init.file.bytes < 321
+    assert 250 < init.file.bytes < 321 and init.users == ("system",)
     (archive,) = (cost for cost in costs if cost.package == ARCHIVE)
     assert archive.file.bytes == 40
 

@@ -24,8 +24,18 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+#: formats that can be booted to measure memory and time
+_BOOTED = ("kernel+initrd", "kernel+erofs")
 _MACHINE = [
     click.option("--no-boot", is_flag=True, help="Only what is known without a boot: disk and attack surface."),
+    click.option(
+        "--format",
+        "booted",
+        type=click.Choice(_BOOTED),
+        default=_BOOTED[0],
+        show_default=True,
+        help="What is booted; the disk is always accounted as kernel+initrd.",
+    ),
     click.option("--runs", type=click.IntRange(1, 100), default=1, show_default=True, help="How many boots to time."),
     click.option("--mem", metavar="MIB", default="512", show_default=True, help="Memory; also as 512M or 2G."),
     click.option("--cpus", type=int, help="Processors.  [default: 2, or 1 on a host with one]"),
@@ -33,7 +43,7 @@ _MACHINE = [
     click.option("--qemu", type=click.Path(path_type=Path), help="A QEMU of your own."),
     click.option("--timeout", type=float, metavar="SECONDS", help="Until all must be up.  [default: 180, TCG 360]"),
 ]
-_MACHINE_NAMES = ("no_boot", "runs", "mem", "cpus", "accel", "qemu", "timeout")
+_MACHINE_NAMES = ("no_boot", "booted", "runs", "mem", "cpus", "accel", "qemu", "timeout")
 
 
 def machine_options(function: Function) -> Function:
@@ -139,6 +149,7 @@ def _footprint_of(context: Context, host_tools: bool, file: str, given: dict[str
 def _measure(
     context: Context, host_tools: bool, files: tuple[str, ...], given: dict[str, Any], *, min_memory: bool = False
 ) -> tuple[SystemConfig, Footprint]:
+    from hullkit.footprint.disk import FORMAT
     from hullkit.footprint.measure import measure_built, with_boots, with_minimum
     from hullkit.lock.lock import find_lock
     from hullkit.machine.boot import BootFiles
@@ -149,11 +160,14 @@ def _measure(
     lock = find_lock(lock_path(files, inputs["lock_file"]), context.arch, required=False, strict=inputs["locked"])
     name = name_of(files, inputs["name"])
     with context.cache.temp_dir() as work:
-        write_formats(context, system, ["kernel+initrd"], work / "system", name)
+        write_formats(context, system, [FORMAT], work / "system", name)
         boot = BootFiles.from_prefix(work / "system" / name)
         footprint = measure_built(context, config, system, lock, boot.initrd.stat().st_size)
         if given["no_boot"]:
             return config, footprint
+        if given["booted"] != FORMAT:
+            write_formats(context, system, [given["booted"]], work / "booted", name)
+            boot = BootFiles.from_prefix(work / "booted" / name)
         options = _machine(context, host_tools, given)
         footprint = with_boots(footprint, _boots(context, boot, options, given["runs"]))
         if min_memory:

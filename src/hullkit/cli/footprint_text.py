@@ -41,6 +41,13 @@ def _name(text: str, indent: int = 0) -> str:
     return f"{' ' * indent}{printable(text, _NAME - indent):{_NAME - indent}}"
 
 
+def _path(text: str, indent: int = 0) -> str:
+    """A path whose end is seen when it is too long."""
+    room = _NAME - indent
+    shown = printable(text, len(text) + 1)
+    return f"{' ' * indent}{shown if len(shown) <= room else '…' + shown[1 - room :]:{room}}"
+
+
 def _disk(footprint: Footprint, depth: int) -> Iterator[str]:
     disk = footprint.disk
     yield f"{_name(disk.format)}  {size(disk.bytes):>10}  (kernel {size(disk.kernel)}, initramfs {size(disk.initrd)})"
@@ -55,7 +62,7 @@ def _disk(footprint: Footprint, depth: int) -> Iterator[str]:
         yield f"{_name(component)}  {size(sums[component]):>10}  {sums[component] / disk.bytes:6.1%}{shared}"
         files = [(file.bytes, file.path, part.package) for part in own for file in part.files if file.bytes]
         for count, path, package in sorted(files, key=lambda row: (-row[0], row[1]))[:depth]:
-            yield f"{_name(path, 2)}  {size(count):>10}          {package}".rstrip()
+            yield f"{_path(path, 2)}  {size(count):>10}          {package}".rstrip()
 
 
 def _memory(memory: Memory) -> Iterator[str]:
@@ -110,7 +117,7 @@ def render_difference(found: Difference, depth: int) -> str:
     for each in found.components:
         lines.append(f"  {_name(each.component)}  {_delta(each.after - each.before):>12}")
         for file in each.files[:depth]:
-            lines.append(f"    {_name(file.path, 0)}  {_delta(file.after - file.before):>10}  {file.package}".rstrip())
+            lines.append(f"    {_path(file.path)}  {_delta(file.after - file.before):>10}  {file.package}".rstrip())
         if len(each.files) > depth:
             lines.append(f"    and {len(each.files) - depth} more files")
     for sign, programs in (("+", found.programs_added), ("-", found.programs_removed)):

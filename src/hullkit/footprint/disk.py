@@ -78,7 +78,7 @@ def _segment(segment: Segment, owners: Owners, compressed: Callable[[Segment], i
 def _cost(entry: Entry, owners: Owners, share: int) -> Cost:
     layer, image = entry.owner.layer, entry.owner.image
     component = owners.component(layer, image) if layer else CONFIGURATION
-    users = owners.users.get(layer) or (_user(entry.path),)
+    users = owners.images.get(image) or (_user(entry.path),)
     package = entry.owner.package or owners.package(layer, _path_in_image(entry.path))
     mode = entry.mode | (stat.S_IFREG if entry.type is EntryType.FILE else 0)
     return Cost(component, package, layer, users, FileCost(readable(entry.path), entry.size, share), mode)

@@ -20,11 +20,15 @@ CONFIGURATION = "configuration"
 
 @dataclass
 class Owners:
-    """``components``: diffID → component (its name, or the reference of an image that is none)."""
+    """``components``: diffID → component (its name, or the reference of an image that is none).
+
+    ``users`` see a layer, by diffID; ``images`` are those of an image by reference, for a layout that stores images.
+    """
 
     context: Context
     components: Mapping[str, str]
     users: Mapping[str, tuple[str, ...]]
+    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _packages: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def component(self, layer: str, otherwise: str) -> str:
@@ -43,17 +47,21 @@ def find_owners(context: Context, config: SystemConfig, images: Images, lock: Lo
     """The owners of all layers of a system whose images are resolved (components are taken from the cache)."""
     components: dict[str, str] = {}
     users: dict[str, list[str]] = {}
+    by_image: dict[str, list[str]] = {}
     for reference, path in references(config):
         image = _image(images, reference, path)
         base = Path(base_directory(config, *path))
         for layer, component in _components(context, image, base, lock):
             components.setdefault(layer, component)
         name = SYSTEM if path[0] in ("kernel", "init") else _container(config, path)
+        by_image.setdefault(reference, []).append(name)
         for each in image.layers:
-            known = users.setdefault(each.diff_id, [])
-            if name not in known:
-                known.append(name)
-    return Owners(context, components, {layer: tuple(names) for layer, names in users.items()})
+            users.setdefault(each.diff_id, []).append(name)
+    return Owners(context, components, _each_once(users), _each_once(by_image))
+
+
+def _each_once(names: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {key: tuple(dict.fromkeys(found)) for key, found in names.items()}
 
 
 def _image(images: Images, reference: str, path: tuple[str | int, ...]) -> SystemImage:
