@@ -317,3 +317,21 @@ def test_volumes_with_hullkits_init(context: Context, tmp_path: Path) -> None:
     assert told["modules"] == ["overlay"]
     with pytest.raises(ConfigError, match="volumes"):
         system_of(context, tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Cmd": 5},
+        {"Cmd": [5]},
+        {"Env": {"A": "1"}},
+        {"Entrypoint": "sh"},
+        {"WorkingDir": [1]},
+        {"Labels": 5},
+        {"Labels": {"a": 1}},
+    ],
+)
+def test_configurations_of_images_that_cannot_be(config: dict[str, Any], context: Context, tmp_path: Path) -> None:
+    add_image(context, "lab/odd", base("o"), config=config)
+    with pytest.raises(TrustError):
+        system_of(context, tmp_path, "services: [{name: s, image: lab/odd}]")

@@ -297,3 +297,5 @@ def test_json_as_go_writes_it() -> None:
     }
 }"""
     assert go_json(spec).decode() == expected
+    # what JSON can say and text cannot hold
+    assert json.loads(go_json({"args": ["\ud800x"]})) == {"args": ["\ufffdx"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from hullkit.assemble.images import Images, SystemImage
 from hullkit.assemble.spec import effective_config, runtime_json, runtime_spec, with_volumes
 from hullkit.config.load import parse_image_config
 from hullkit.config.model import ImageConfig, ImageEntry, SystemConfig, base_directory, container_ids
-from hullkit.errors import ConfigError, Position
+from hullkit.errors import HullError, Position
 
 KINDS = ("onboot", "onshutdown", "services")
 
@@ -48,32 +48,45 @@ def containers(config: SystemConfig, images: Images, *, hardened: bool) -> Itera
     """All containers in order; ``hardened``: hullkit's safe defaults instead of LinuxKit's."""
     ids = container_ids(config)
     for kind, number, entry in config.containers():
-        image = images[entry.image]
-        label = image.image.labels.get("org.mobyproject.config")
-        parsed = parse_image_config(label, f"the label of {entry.image}") if label else None
-        bound = with_volumes(entry, config, mounts=hardened)
-        effective = effective_config(bound, parsed, image.image.config.get("config") or {})
-        name = entry.name if kind == "services" else f"{number:03d}-{entry.name}"
         try:
-            spec = runtime_spec(
-                effective,
-                rootfs_path="rootfs",
-                ids=ids,
-                hardened=hardened,
-                name=entry.name,
-                arch=image.context.arch,
-                base=base_directory(config, kind, number, "seccomp"),
-            )
-        except ConfigError as error:
+            yield _container(config, images, kind, number, entry, ids, hardened=hardened)
+        except HullError as error:
             error.where = error.where or config.position(kind, number)
             raise
-        yield Container(
-            kind=kind,
-            entry=entry,
-            image=image,
-            config=effective,
-            bundle=f"containers/{kind}/{name}",
-            spec=spec,
-            runtime=runtime_json(effective),
-            where=config.position(kind, number),
-        )
+
+
+def _container(
+    config: SystemConfig,
+    images: Images,
+    kind: str,
+    number: int,
+    entry: ImageEntry,
+    ids: Mapping[str, int],
+    *,
+    hardened: bool,
+) -> Container:
+    image = images[entry.image]
+    label = image.image.labels.get("org.mobyproject.config")
+    parsed = parse_image_config(label, f"the label of {entry.image}") if label else None
+    bound = with_volumes(entry, config, mounts=hardened)
+    effective = effective_config(bound, parsed, image.image.process)
+    name = entry.name if kind == "services" else f"{number:03d}-{entry.name}"
+    spec = runtime_spec(
+        effective,
+        rootfs_path="rootfs",
+        ids=ids,
+        hardened=hardened,
+        name=entry.name,
+        arch=image.context.arch,
+        base=base_directory(config, kind, number, "seccomp"),
+    )
+    return Container(
+        kind=kind,
+        entry=entry,
+        image=image,
+        config=effective,
+        bundle=f"containers/{kind}/{name}",
+        spec=spec,
+        runtime=runtime_json(effective),
+        where=config.position(kind, number),
+    )

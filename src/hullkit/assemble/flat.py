@@ -68,7 +68,8 @@ class _Flat:
 
     def system(self, name: str) -> System:
         kernel = self._kernel()
-        segments = Segments(self._compression(kernel))
+        boot = [entry for entry in kernel if is_boot_file(entry)]
+        segments = Segments(self._compression(boot))
         if isinstance(kernel, KernelFiles):
             segments.kernel(kernel)
         else:
@@ -83,7 +84,8 @@ class _Flat:
             segments.add("hull.json", [file("hull.json", self._document(name, found))])
         elif self._options.sbom is not None:
             segments.add(SBOM, [sbom_entry(Store(self._context.cache), segments.images, self._options.sbom)])
-        return self._finished(name, segments, [kernel, *init, files])
+        boot += [entry for entry in chain(*init, files) if is_boot_file(entry)]
+        return self._finished(name, segments, boot)
 
     def _kernel(self) -> KernelFiles | list[Entry]:
         if self._images.kernel is None:
@@ -93,9 +95,9 @@ class _Flat:
             return copied
         return KernelFiles(self._images.kernel, self._config, self._options.decompress_kernel)
 
-    def _compression(self, kernel: Iterable[Entry]) -> Compression:
+    def _compression(self, boot: Sequence[Entry]) -> Compression:
         """What the kernel can unpack: LinuxKit's of 2020 and before know no zstd."""
-        content = last_file(kernel, "boot/kernel")
+        content = last_file(boot, "boot/kernel")
         version = kernel_version(content) if content is not None else None
         return "zstd" if self._hullkit or (version is not None and version >= _ZSTD_SINCE) else "gzip"
 
@@ -130,8 +132,7 @@ class _Flat:
                 bundles.add(container, f"{kind}[{number}]")
         return found
 
-    def _finished(self, name: str, segments: Segments, root: list[Iterable[Entry]]) -> System:
-        boot = [entry for entry in chain(*root) if is_boot_file(entry)]
+    def _finished(self, name: str, segments: Segments, boot: Sequence[Entry]) -> System:
         command_line = last_file(boot, "boot/cmdline")
         text = b"".join(command_line.chunks()) if command_line is not None else b""
         return System(

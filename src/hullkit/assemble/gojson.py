@@ -38,7 +38,13 @@ _ORDER: Mapping[str, tuple[str, ...]] = {
     "interfaces": ("name", "add", "peer", "createInRoot"),
 }
 _RUNTIME = ("cgroups", "mounts", "mkdir", "interfaces", "bindNS", "namespace")
-_ESCAPED = str.maketrans({letter: f"\\u{ord(letter):04x}" for letter in "&<>\u2028\u2029"})
+_ESCAPED = str.maketrans(
+    {
+        **{letter: f"\\u{ord(letter):04x}" for letter in "&<>\u2028\u2029"},
+        # half of a surrogate pair is no text, and Go does not keep it
+        **dict.fromkeys(map(chr, range(0xD800, 0xE000)), "\ufffd"),
+    }
+)
 
 
 def go_json(document: Mapping[str, Any]) -> bytes:

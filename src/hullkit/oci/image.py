@@ -26,6 +26,7 @@ _LAYERS = (
 )
 _COMPRESSIONS = ("", "+gzip", "+zstd", ".gzip", ".zstd")
 _MAX_LAYERS = 1024
+_MAX_WORDS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,23 @@ class Image:
     def labels(self) -> Mapping[str, str]:
         what = f"configuration of {self.digest}"
         return strings_of(object_of(self.config, "config", what), "Labels", what)
+
+    @cached_property
+    def process(self) -> Mapping[str, Any]:
+        """What the configuration says about the process, checked: Entrypoint, Cmd and Env are lists of text, WorkingDir
+        and StopSignal texts, all of them empty when absent."""
+        what = f"configuration of {self.digest}"
+        said = object_of(self.config, "config", what)
+        found: dict[str, Any] = {}
+        for key in ("Entrypoint", "Cmd", "Env"):
+            found[key] = list_of(said, key, what, _MAX_WORDS)
+            if not all(isinstance(word, str) for word in found[key]):
+                raise TrustError(f"{what}: {key} holds something that is not text")
+        for key in ("WorkingDir", "StopSignal"):
+            found[key] = said.get(key) or ""
+            if not isinstance(found[key], str):
+                raise TrustError(f"{what}: {key} is not text")
+        return found
 
     @cached_property
     def annotations(self) -> Mapping[str, str]:
