@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -65,6 +66,9 @@ def linuxkit_images(hullkit: Hullkit) -> Iterator[None]:
         if "serving" in line:
             break
     assert "serving" in told[-1], "".join(told)
+    # the warm cache may hold what these tags meant in an earlier run
+    example = (hullkit.checkout / "examples/linuxkit.yml").read_text()
+    hullkit.ok("cache", "pull", *sorted(set(re.findall(r"127\.0\.0\.1:5000/\S+", example))))
     yield
     os.killpg(process.pid, signal.SIGTERM)
     process.wait(30)
