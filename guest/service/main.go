@@ -4,39 +4,27 @@
 package main
 
 import (
-	"flag"
 	"fmt"
-	"net"
 	"os"
 
 	"hullkit/guest/service/engine"
 )
 
-// commands is the descriptor of the socket to init.
-const commands = 3
+const socket = "/run/containerd/containerd.sock"
 
 func main() {
-	socket := flag.String("socket", "/run/containerd/containerd.sock", "containerd's socket")
-	runtime := flag.String("runtime", "/usr/bin/runc", "the OCI runtime")
-	state := flag.String("state", "/run/containerd/runc", "where the OCI runtime keeps its state")
-	flag.Parse()
-	if err := run(*socket, engine.Runtime{Binary: *runtime, Root: *state}); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "hull-service:", err)
 		os.Exit(1)
 	}
 }
 
-func run(socket string, runtime engine.Runtime) error {
-	file := os.NewFile(commands, "init")
-	if file == nil {
-		return fmt.Errorf("descriptor %d is not open: init starts this program, nobody else does", commands)
-	}
-	init, err := net.FileConn(file)
+func run() error {
+	init, err := engine.Init()
 	if err != nil {
-		return fmt.Errorf("descriptor %d: %w", commands, err)
+		return err
 	}
-	file.Close()
-	containerd, err := engine.Dial(socket, runtime)
+	containerd, err := engine.Dial(socket, engine.DefaultRuntime)
 	if err != nil {
 		return err
 	}

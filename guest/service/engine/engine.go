@@ -39,17 +39,22 @@ type Runtime struct {
 	Root string
 }
 
-// Engine is a connection to containerd. Calls wait for a containerd that does not answer (yet, or again) until their
-// context ends.
+// DefaultRuntime is what hullkit's systems have.
+var DefaultRuntime = Runtime{"/usr/bin/runc", "/run/containerd/runc"}
+
+// Engine runs containers by the services of a containerd. Calls to one that is another process wait for it while it does
+// not answer (yet, or again), until their context ends.
 type Engine struct {
-	runtime    Runtime
-	connection *grpc.ClientConn
-	containers containers.ContainersClient
-	tasks      tasks.TasksClient
-	version    version.VersionClient
+	Runtime    Runtime
+	Containers containers.ContainersClient
+	Tasks      tasks.TasksClient
+	// Version of containerd
+	Version func(context.Context) (string, error)
+	// Within makes calls go to the namespace
+	Within func(context.Context) context.Context
 }
 
-// Dial makes an engine; containerd need not run yet.
+// Dial makes an engine for the containerd at a socket, which need not be there yet.
 func Dial(socket string, runtime Runtime) (*Engine, error) {
 	connection, err := grpc.NewClient("unix:"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -65,36 +70,28 @@ func Dial(socket string, runtime Runtime) (*Engine, error) {
 		return nil, err
 	}
 	return &Engine{
-		runtime:    runtime,
-		connection: connection,
-		containers: containers.NewContainersClient(connection),
-		tasks:      tasks.NewTasksClient(connection),
-		version:    version.NewVersionClient(connection),
+		Runtime:    runtime,
+		Containers: containers.NewContainersClient(connection),
+		Tasks:      tasks.NewTasksClient(connection),
+		Version: func(ctx context.Context) (string, error) {
+			answer, err := version.NewVersionClient(connection).Version(ctx, &emptypb.Empty{})
+			return answer.GetVersion(), err
+		},
+		Within: func(ctx context.Context) context.Context {
+			return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", Namespace)
+		},
 	}, nil
-}
-
-// Close ends the connection.
-func (e *Engine) Close() error { return e.connection.Close() }
-
-func within(ctx context.Context) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", Namespace)
-}
-
-// Version of containerd.
-func (e *Engine) Version(ctx context.Context) (string, error) {
-	answer, err := e.version.Version(ctx, &emptypb.Empty{})
-	return answer.GetVersion(), err
 }
 
 // Create makes a container of a bundle and a task of it that has not been started, and returns the id of its first
 // process. What an earlier run of the same name left is taken away. output is a FIFO for stdout and stderr.
 func (e *Engine) Create(ctx context.Context, id, bundle, output string) (int, error) {
-	ctx = within(ctx)
+	ctx = e.Within(ctx)
 	spec, err := readSpec(bundle, id)
 	if err != nil {
 		return 0, err
 	}
-	setting, err := anypb.New(&options.Options{BinaryName: e.runtime.Binary, Root: e.runtime.Root})
+	setting, err := anypb.New(&options.Options{BinaryName: e.Runtime.Binary, Root: e.Runtime.Root})
 	if err != nil {
 		return 0, err
 	}
@@ -105,17 +102,17 @@ func (e *Engine) Create(ctx context.Context, id, bundle, output string) (int, er
 		Runtime: &containers.Container_Runtime{Name: shimName, Options: setting},
 		Spec:    &anypb.Any{TypeUrl: specType, Value: spec},
 	}}
-	_, err = e.containers.Create(ctx, request)
+	_, err = e.Containers.Create(ctx, request)
 	if status.Code(err) == codes.AlreadyExists {
 		if err := e.remove(ctx, id); err != nil {
 			return 0, fmt.Errorf("what an earlier run left: %w", err)
 		}
-		_, err = e.containers.Create(ctx, request)
+		_, err = e.Containers.Create(ctx, request)
 	}
 	if err != nil {
 		return 0, err
 	}
-	answer, err := e.tasks.Create(ctx, &tasks.CreateTaskRequest{
+	answer, err := e.Tasks.Create(ctx, &tasks.CreateTaskRequest{
 		ContainerID: id, Stdout: output, Stderr: output, Options: setting,
 	})
 	if err != nil {
@@ -126,38 +123,38 @@ func (e *Engine) Create(ctx context.Context, id, bundle, output string) (int, er
 
 // Start starts the program of a task.
 func (e *Engine) Start(ctx context.Context, id string) error {
-	_, err := e.tasks.Start(within(ctx), &tasks.StartRequest{ContainerID: id})
+	_, err := e.Tasks.Start(e.Within(ctx), &tasks.StartRequest{ContainerID: id})
 	return err
 }
 
 // Kill sends a signal to the first process of a task.
 func (e *Engine) Kill(ctx context.Context, id string, signal int) error {
-	_, err := e.tasks.Kill(within(ctx), &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
+	_, err := e.Tasks.Kill(e.Within(ctx), &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
 	return err
 }
 
 // Wait waits for the end of a task's first process and returns its exit status: 128 and the signal's number if a signal
 // ended it.
 func (e *Engine) Wait(ctx context.Context, id string) (int, error) {
-	answer, err := e.tasks.Wait(within(ctx), &tasks.WaitRequest{ContainerID: id})
+	answer, err := e.Tasks.Wait(e.Within(ctx), &tasks.WaitRequest{ContainerID: id})
 	return int(answer.GetExitStatus()), err
 }
 
 // Delete takes away a task, running or not, and its container; what the task wrote has arrived when it returns.
-func (e *Engine) Delete(ctx context.Context, id string) error { return e.remove(within(ctx), id) }
+func (e *Engine) Delete(ctx context.Context, id string) error { return e.remove(e.Within(ctx), id) }
 
 func (e *Engine) remove(ctx context.Context, id string) error {
-	_, err := e.tasks.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+	_, err := e.Tasks.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 	if err != nil && status.Code(err) != codes.NotFound {
 		// it runs, as a rule; the code differs from version to version
 		if err = e.end(ctx, id); err == nil {
-			_, err = e.tasks.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+			_, err = e.Tasks.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 		}
 	}
 	if err != nil && status.Code(err) != codes.NotFound {
 		return err
 	}
-	_, err = e.containers.Delete(ctx, &containers.DeleteContainerRequest{ID: id})
+	_, err = e.Containers.Delete(ctx, &containers.DeleteContainerRequest{ID: id})
 	if status.Code(err) == codes.NotFound {
 		return nil
 	}
@@ -166,9 +163,9 @@ func (e *Engine) remove(ctx context.Context, id string) error {
 
 // end kills a task and waits for its end.
 func (e *Engine) end(ctx context.Context, id string) error {
-	_, err := e.tasks.Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: sigkill, All: true})
+	_, err := e.Tasks.Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: sigkill, All: true})
 	if err == nil {
-		_, err = e.tasks.Wait(ctx, &tasks.WaitRequest{ContainerID: id})
+		_, err = e.Tasks.Wait(ctx, &tasks.WaitRequest{ContainerID: id})
 	}
 	if status.Code(err) == codes.NotFound {
 		return nil
@@ -191,9 +188,9 @@ var states = map[task.Status]string{
 	task.Status_PAUSING: "pausing",
 }
 
-// Tasks lists all tasks of the namespace.
-func (e *Engine) Tasks(ctx context.Context) ([]Task, error) {
-	answer, err := e.tasks.List(within(ctx), &tasks.ListTasksRequest{})
+// List lists all tasks of the namespace.
+func (e *Engine) List(ctx context.Context) ([]Task, error) {
+	answer, err := e.Tasks.List(e.Within(ctx), &tasks.ListTasksRequest{})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,51 +16,64 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// only makes sure that containerd knows exactly one task.
+func (h *harness) only(task Task) {
+	h.t.Helper()
+	if tasks := h.must(request{Call: "tasks"}).Tasks; len(tasks) != 1 || tasks[0] != task {
+		h.t.Errorf("%+v instead of %+v", tasks, task)
+	}
+}
+
 func TestATaskFromCreateToDelete(t *testing.T) {
 	h := newHarness(t)
-	if version, err := h.engine.Version(h.context()); err != nil || version == "" {
-		t.Fatalf("%q, %v", version, err)
-	}
 	pid, out := h.create("one", "exit 3")
-	if code, err := h.engine.Wait(h.context(), "one"); err != nil || code != 3 {
-		t.Fatalf("%d, %v", code, err)
+	if code := h.must(request{Call: "wait", ID: "one"}).Code; code != 3 {
+		t.Error(code)
 	}
-	tasks, err := h.engine.Tasks(h.context())
-	if err != nil || len(tasks) != 1 || tasks[0] != (Task{"one", pid, "stopped"}) {
-		t.Errorf("%+v, %v", tasks, err)
-	}
-	if err := h.engine.Delete(h.context(), "one"); err != nil {
-		t.Fatal(err)
-	}
-	// both streams, and at once: nothing comes after Delete
+	h.only(Task{"one", pid, "stopped"})
+	h.must(request{Call: "delete", ID: "one"})
+	// nothing comes after delete
 	if text := out.String(); !strings.Contains(text, "out: exit 3\n") || !strings.Contains(text, "err: as well\n") {
 		t.Errorf("%q", text)
 	}
-	if tasks, err := h.engine.Tasks(h.context()); err != nil || len(tasks) != 0 {
-		t.Errorf("%+v, %v", tasks, err)
+	if tasks := h.must(request{Call: "tasks"}).Tasks; len(tasks) != 0 {
+		t.Errorf("%+v", tasks)
 	}
-	if err := h.engine.Delete(h.context(), "one"); err != nil {
-		t.Errorf("deleting what is not there: %v", err)
-	}
+	h.must(request{Call: "delete", ID: "one"})
 }
 
 func TestSignals(t *testing.T) {
 	h := newHarness(t)
 	for signal, code := range map[syscall.Signal]int{syscall.SIGTERM: 7, syscall.SIGKILL: 128 + 9} {
-		_, out := h.create("two", "wait")
+		pid, out := h.create("two", "wait")
 		eventually(t, "it runs", func() bool { return strings.Contains(out.String(), "out: wait") })
-		if tasks, err := h.engine.Tasks(h.context()); err != nil || len(tasks) != 1 || tasks[0].State != "running" {
-			t.Errorf("%+v, %v", tasks, err)
+		h.only(Task{"two", pid, "running"})
+		h.must(request{Call: "kill", ID: "two", Signal: int(signal)})
+		if got := h.must(request{Call: "wait", ID: "two"}).Code; got != code {
+			t.Errorf("%v: %d", signal, got)
 		}
-		if err := h.engine.Kill(h.context(), "two", int(signal)); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := h.engine.Wait(h.context(), "two"); err != nil || got != code {
-			t.Errorf("%v: %d, %v", signal, got, err)
-		}
-		if err := h.engine.Delete(h.context(), "two"); err != nil {
-			t.Fatal(err)
-		}
+		h.must(request{Call: "delete", ID: "two"})
+	}
+}
+
+func TestManyAtATime(t *testing.T) {
+	h := newHarness(t)
+	codes := make(chan int, 4)
+	for i := range 4 {
+		name := "many" + strconv.Itoa(i)
+		go func() {
+			out := h.output(name)
+			h.ask(request{Call: "create", ID: name, Bundle: h.bundle(name, "exit "+strconv.Itoa(i), nil), Output: out.path})
+			h.ask(request{Call: "start", ID: name})
+			codes <- h.ask(request{Call: "wait", ID: name}).Code
+		}()
+	}
+	sum := 0
+	for range 4 {
+		sum += <-codes
+	}
+	if sum != 0+1+2+3 {
+		t.Error(sum)
 	}
 }
 
@@ -76,36 +90,29 @@ func TestTasksSurviveContainerd(t *testing.T) {
 	h := newHarness(t)
 	pid, out := h.create("four", "wait")
 	eventually(t, "it runs", func() bool { return strings.Contains(out.String(), "out: wait") })
-	broken := make(chan error, 1)
-	go func() {
-		_, err := h.engine.Wait(h.context(), "four")
-		broken <- err
-	}()
+	broken := make(chan response, 1)
+	go func() { broken <- h.ask(request{Call: "wait", ID: "four"}) }()
 	time.Sleep(200 * time.Millisecond)
 	h.killDaemon()
-	if err := <-broken; status.Code(err) != codes.Unavailable {
-		t.Errorf("waiting while containerd was killed: %v", err)
+	if answer := <-broken; answer.Kind != "unavailable" {
+		t.Errorf("waiting while containerd was killed: %+v", answer)
 	}
 	if !alive(pid) {
 		t.Fatal("the task is gone")
 	}
 	h.startDaemon()
 	// waits for containerd by itself
-	tasks, err := h.engine.Tasks(h.context())
-	if err != nil || len(tasks) != 1 || tasks[0] != (Task{"four", pid, "running"}) {
-		t.Errorf("%+v, %v", tasks, err)
-	}
-	if err := h.engine.Kill(h.context(), "four", int(syscall.SIGTERM)); err != nil {
-		t.Fatal(err)
-	}
-	if code, err := h.engine.Wait(h.context(), "four"); err != nil || code != 7 {
-		t.Errorf("%d, %v", code, err)
+	h.only(Task{"four", pid, "running"})
+	h.must(request{Call: "kill", ID: "four", Signal: int(syscall.SIGTERM)})
+	if code := h.must(request{Call: "wait", ID: "four"}).Code; code != 7 {
+		t.Error(code)
 	}
 }
 
 func TestAnExitWhileContainerdIsAwayIsNoticed(t *testing.T) {
 	h := newHarness(t)
-	pid, _ := h.create("five", "wait")
+	pid, out := h.create("five", "wait")
+	eventually(t, "it runs", func() bool { return strings.Contains(out.String(), "out: wait") })
 	h.killDaemon()
 	// process ids are those of this process namespace
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
@@ -114,12 +121,10 @@ func TestAnExitWhileContainerdIsAwayIsNoticed(t *testing.T) {
 	eventually(t, "it has ended", func() bool { return !alive(pid) })
 	h.startDaemon()
 	// containerd throws away a shim without processes when it starts, with the exit status
-	if code, err := h.engine.Wait(h.context(), "five"); (err != nil || code != 7) && status.Code(err) != codes.NotFound {
-		t.Errorf("%d, %v", code, err)
+	if answer := h.ask(request{Call: "wait", ID: "five"}); (answer.Error != "" || answer.Code != 7) && answer.Kind != "not found" {
+		t.Errorf("%+v", answer)
 	}
-	if err := h.engine.Delete(h.context(), "five"); err != nil {
-		t.Error(err)
-	}
+	h.must(request{Call: "delete", ID: "five"})
 }
 
 func TestTheEndOfAShimIsTheEndOfItsTask(t *testing.T) {
@@ -130,15 +135,14 @@ func TestTheEndOfAShimIsTheEndOfItsTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	shim, _ := strconv.Atoi(strings.TrimSpace(string(parent)))
-	if name, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(shim), "comm")); !strings.HasPrefix(string(name), "containerd-shim") {
-		t.Fatalf("the parent of %d is %d, %s", pid, shim, name)
+	if line, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(shim), "cmdline")); !strings.Contains(string(line), "containerd-shim") {
+		t.Fatalf("the parent of %d is %d, %s", pid, shim, line)
 	}
 	if err := syscall.Kill(shim, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "containerd knows no task", func() bool {
-		_, err := h.engine.Wait(h.context(), "six")
-		return status.Code(err) == codes.NotFound
+		return h.ask(request{Call: "wait", ID: "six"}).Kind == "not found"
 	})
 	eventually(t, "nothing of it runs", func() bool { return !alive(pid) })
 	_, out := h.create("six", "wait")
@@ -151,25 +155,47 @@ func TestWhatCannotStartLeavesNothing(t *testing.T) {
 	missing := h.bundle("seven", "wait", func(spec map[string]any) {
 		spec["process"].(map[string]any)["args"] = []any{"/missing"}
 	})
-	_, err := h.engine.Create(h.context(), "seven", missing, out.path)
-	if err == nil {
-		err = h.engine.Start(h.context(), "seven")
-		h.engine.Delete(h.context(), "seven")
+	answer := h.ask(request{Call: "create", ID: "seven", Bundle: missing, Output: out.path})
+	if answer.Error == "" {
+		answer = h.ask(request{Call: "start", ID: "seven"})
+		h.must(request{Call: "delete", ID: "seven"})
 	}
-	if err == nil || !strings.Contains(err.Error(), "/missing") {
-		t.Errorf("%v", err)
+	if !strings.Contains(answer.Error, "/missing") || answer.Kind != "" {
+		t.Errorf("%+v", answer)
 	}
 	rootless := h.bundle("eight", "wait", func(spec map[string]any) {
 		spec["root"].(map[string]any)["path"] = "nowhere"
 	})
-	if _, err := h.engine.Create(h.context(), "eight", rootless, out.path); err == nil || !strings.Contains(err.Error(), "nowhere") {
-		t.Errorf("%v", err)
+	if answer := h.ask(request{Call: "create", ID: "eight", Bundle: rootless, Output: out.path}); !strings.Contains(answer.Error, "nowhere") {
+		t.Errorf("%+v", answer)
 	}
-	if tasks, err := h.engine.Tasks(h.context()); err != nil || len(tasks) != 0 {
-		t.Errorf("%+v, %v", tasks, err)
+	if answer := h.ask(request{Call: "create", ID: "nine", Bundle: "/nowhere", Output: out.path}); !strings.Contains(answer.Error, "/nowhere") {
+		t.Errorf("%+v", answer)
 	}
-	if _, err := h.engine.Create(h.context(), "nine", "/nowhere", out.path); !os.IsNotExist(err) {
-		t.Errorf("%v", err)
+	if tasks := h.must(request{Call: "tasks"}).Tasks; len(tasks) != 0 {
+		t.Errorf("%+v", tasks)
+	}
+}
+
+func TestWhatIsAskedWrongly(t *testing.T) {
+	h := newHarness(t)
+	for _, call := range []string{"start", "kill", "wait"} {
+		if answer := h.ask(request{Call: call, ID: "nobody", Signal: 9}); answer.Kind != "not found" {
+			t.Errorf("%s: %+v", call, answer)
+		}
+	}
+	if answer := h.ask(request{Call: "dance"}); !strings.Contains(answer.Error, "dance") {
+		t.Errorf("%+v", answer)
+	}
+}
+
+func TestNonsenseEndsTheConversation(t *testing.T) {
+	ours, theirs := net.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- Serve(theirs, &Engine{}) }()
+	ours.Write([]byte("hello\n"))
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "hello") {
+		t.Error(err)
 	}
 }
 
@@ -178,10 +204,13 @@ func TestWithoutContainerdACallEndsInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := engine.Version(ctx); status.Code(err) != codes.DeadlineExceeded {
+	_, err = engine.Version(ctx)
+	if status.Code(err) != codes.DeadlineExceeded {
 		t.Error(err)
+	}
+	if text, kind := describe(err); kind != "unavailable" || !strings.Contains(text, "containerd does not answer") {
+		t.Errorf("%s (%s)", text, kind)
 	}
 }

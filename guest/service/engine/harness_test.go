@@ -1,11 +1,12 @@
 package engine
 
 import (
+	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -46,13 +47,16 @@ func program(what []string) {
 	os.Exit(7)
 }
 
-// harness is a containerd in a root of its own.
+// harness is a containerd in a root of its own, and an engine that is asked as init asks it.
 type harness struct {
 	t      *testing.T
 	root   string
 	daemon *exec.Cmd
-	engine *Engine
+	log    *bytes.Buffer
 	ended  chan struct{}
+	// client speaks with hull-service; combined: with containerd, which is the same program
+	client   *client
+	combined bool
 }
 
 // start mounts what programs need in a namespace of its own and starts containerd in the root. Below the root, the root
@@ -73,64 +77,119 @@ func newHarness(t *testing.T) *harness {
 	for _, directory := range []string{"run", "var/lib"} {
 		os.RemoveAll(filepath.Join(root, directory, "containerd"))
 	}
-	h := &harness{t: t, root: root}
+
+	h := &harness{t: t, root: root, combined: combined(root)}
 	h.startDaemon()
-	engine, err := Dial(filepath.Join(root, "run/containerd/containerd.sock"), Runtime{"/usr/bin/runc", "/run/containerd/runc"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.engine = engine
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	if _, err := engine.Version(ctx); err != nil {
-		h.daemon.Process.Kill()
-		<-h.ended
-		t.Fatalf("containerd does not start: %v", err)
-	}
-	t.Cleanup(func() {
-		tasks, err := engine.Tasks(h.context())
+	t.Cleanup(h.end)
+	if !h.combined {
+		engine, err := Dial(filepath.Join(root, "run/containerd/containerd.sock"), DefaultRuntime)
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-		for _, task := range tasks {
-			if err := engine.Delete(h.context(), task.ID); err != nil {
-				t.Errorf("%s: %v", task.ID, err)
-			}
-		}
-		engine.Close()
-		h.daemon.Process.Signal(syscall.SIGTERM)
-		<-h.ended
-	})
+		ours, theirs := net.Pipe()
+		go Serve(theirs, engine)
+		h.client = newClient(ours)
+	}
+	if answer := h.ask(request{Call: "version", Seconds: 20}); answer.Error != "" || answer.Version == "" {
+		t.Fatalf("containerd does not start: %+v", answer)
+	}
 	return h
 }
 
+func (h *harness) end() {
+	for _, task := range h.ask(request{Call: "tasks", Seconds: 10}).Tasks {
+		if answer := h.ask(request{Call: "delete", ID: task.ID}); answer.Error != "" {
+			h.t.Errorf("%s: %+v", task.ID, answer)
+		}
+	}
+	h.daemon.Process.Signal(syscall.SIGTERM)
+	<-h.ended
+	if h.t.Failed() {
+		h.t.Log(h.log.String())
+	}
+}
+
 func (h *harness) startDaemon() {
-	var log bytes.Buffer
+	h.log = &bytes.Buffer{}
 	h.daemon = exec.Command("unshare", "-m", "sh", "-c", start, h.root)
-	h.daemon.Stdout, h.daemon.Stderr = &log, &log
+	h.daemon.Stdout, h.daemon.Stderr = h.log, h.log
 	h.daemon.WaitDelay = time.Second
+	if h.combined {
+		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		theirs, ours := os.NewFile(uintptr(pair[0]), "theirs"), os.NewFile(uintptr(pair[1]), "ours")
+		defer theirs.Close()
+		h.daemon.ExtraFiles = []*os.File{theirs}
+		h.client = newClient(ours)
+	}
 	if err := h.daemon.Start(); err != nil {
 		h.t.Fatal(err)
 	}
 	h.ended = make(chan struct{})
 	go func() {
 		h.daemon.Wait()
-		if h.t.Failed() {
-			h.t.Log(log.String())
-		}
 		close(h.ended)
 	}()
+}
+
+// client asks as init does.
+type client struct {
+	connection io.ReadWriter
+	mutex      sync.Mutex
+	number     int
+	pending    map[int]chan response
+}
+
+func newClient(connection io.ReadWriter) *client {
+	c := &client{connection: connection, pending: map[int]chan response{}}
+	go func() {
+		for lines := bufio.NewScanner(connection); lines.Scan(); {
+			var answer response
+			json.Unmarshal(lines.Bytes(), &answer)
+			c.mutex.Lock()
+			if waiting := c.pending[answer.Number]; waiting != nil {
+				waiting <- answer
+			}
+			c.mutex.Unlock()
+		}
+		c.mutex.Lock()
+		for _, waiting := range c.pending {
+			waiting <- response{Error: "hull-service is gone", Kind: "unavailable"}
+		}
+		c.pending = nil
+		c.mutex.Unlock()
+	}()
+	return c
+}
+
+// ask makes a call and returns the answer.
+func (h *harness) ask(asked request) response {
+	c := h.client
+	c.mutex.Lock()
+	if c.pending == nil {
+		c.mutex.Unlock()
+		return response{Error: "hull-service is gone", Kind: "unavailable"}
+	}
+	c.number++
+	asked.Number = c.number
+	waiting := make(chan response, 2)
+	c.pending[c.number] = waiting
+	line, _ := json.Marshal(asked)
+	c.connection.Write(append(line, '\n'))
+	c.mutex.Unlock()
+	select {
+	case answer := <-waiting:
+		return answer
+	case <-time.After(60 * time.Second):
+		return response{Error: "no answer"}
+	}
 }
 
 func (h *harness) killDaemon() {
 	h.daemon.Process.Kill()
 	<-h.ended
-}
-
-func (h *harness) context() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	h.t.Cleanup(cancel)
-	return ctx
 }
 
 // bundle makes a container whose program does what it is told; change may change its specification.
@@ -226,17 +285,22 @@ func (o *output) String() string {
 	return string(o.text)
 }
 
+// must makes a call that has to succeed.
+func (h *harness) must(asked request) response {
+	h.t.Helper()
+	answer := h.ask(asked)
+	if answer.Error != "" {
+		h.t.Fatalf("%+v: %+v", asked, answer)
+	}
+	return answer
+}
+
 // create makes and starts a task.
 func (h *harness) create(name, what string) (pid int, out *output) {
 	h.t.Helper()
 	out = h.output(name)
-	pid, err := h.engine.Create(h.context(), name, h.bundle(name, what, nil), out.path)
-	if err == nil {
-		err = h.engine.Start(h.context(), name)
-	}
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	pid = h.must(request{Call: "create", ID: name, Bundle: h.bundle(name, what, nil), Output: out.path}).PID
+	h.must(request{Call: "start", ID: name})
 	return pid, out
 }
 
@@ -252,4 +316,11 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			t.Fatal("not within 20 s: " + what)
 		}
 	}
+}
+
+// combined tells whether containerd and hull-service are one program.
+func combined(root string) bool {
+	daemon, err := os.Stat(filepath.Join(root, "usr/bin/containerd"))
+	service, err2 := os.Stat(filepath.Join(root, "usr/bin/hull-service"))
+	return err == nil && err2 == nil && os.SameFile(daemon, service)
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -19,6 +21,20 @@ const (
 	// longer than anything takes, even emulated on a busy host
 	callTimeout = 120 * time.Second
 )
+
+// descriptor is where init puts the socket.
+const descriptor = 3
+
+// Init is the connection to init, which starts this program with it.
+func Init() (net.Conn, error) {
+	file := os.NewFile(descriptor, "init")
+	init, err := net.FileConn(file)
+	if err != nil {
+		return nil, fmt.Errorf("descriptor %d is no socket to init, which alone starts this program: %w", descriptor, err)
+	}
+	file.Close()
+	return init, nil
+}
 
 // request is one line of init's: what to do, and to what.
 type request struct {
@@ -87,7 +103,7 @@ func (e *Engine) call(ctx context.Context, asked request, answer *response) (err
 	case "version":
 		answer.Version, err = e.Version(ctx)
 	case "tasks":
-		answer.Tasks, err = e.Tasks(ctx)
+		answer.Tasks, err = e.List(ctx)
 	case "create":
 		answer.PID, err = e.Create(ctx, asked.ID, asked.Bundle, asked.Output)
 	case "start":

@@ -89,10 +89,7 @@ def _layers(
 
             layer.put(_program(layer, "init", guest_binary(context, context.arch)))
         if spec.go is not None:
-            from hullkit.component.gosource import go_program
-
-            for path, package in spec.go.programs.items():
-                layer.put(_program(layer, path, go_program(context, recipe, package)))
+            _add_go_programs(context, layer, recipe)
         if spec.debian is not None:
             layer.take(_selected(context, recipe, pool, packages, below, base))
         add_declared(layer, spec, recipe.folder.path)
@@ -142,6 +139,21 @@ def _base_files(context: Context, store: Store, lower: Sequence[StoredLayer]) ->
 def _program(layer: Layer, path: str, binary: Path) -> Entry:
     content = FileSlice(binary, 0, binary.stat().st_size)
     return Entry(path, EntryType.FILE, 0o755, content=content, owner=Owner(image=layer.name))
+
+
+def _add_go_programs(context: Context, layer: Layer, recipe: Recipe) -> None:
+    """A package that is there under several paths is one file with several names."""
+    from hullkit.component.gosource import go_program
+
+    assert recipe.spec.go is not None
+    first: dict[str, str] = {}
+    for path, package in sorted(recipe.spec.go.programs.items()):
+        if package in first:
+            link = Entry(path, EntryType.HARDLINK, 0o755, target=first[package], owner=Owner(image=layer.name))
+            layer.put(link)
+        else:
+            first[package] = path
+            layer.put(_program(layer, path, go_program(context, recipe, package)))
 
 
 def remember_owners(context: Context, diff_id: str, entries: Iterable[Entry]) -> None:

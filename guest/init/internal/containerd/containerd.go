@@ -47,12 +47,16 @@ type Containerd struct {
 	changed chan struct{}
 }
 
-// Start starts containerd and hull-service, and starts them again when they end.
+// Start starts containerd and hull-service, and starts them again when they end. Where both are the same file, one
+// process is both.
 func Start(reaper *proc.Reaper, say func(format string, arguments ...any)) (*Containerd, error) {
-	for _, program := range []string{daemonProgram, serviceProgram} {
-		if info, err := os.Stat(program); err != nil || !info.Mode().IsRegular() {
-			return nil, errors.New("the supervisor is containerd, and there is no " + program)
-		}
+	daemon, err := os.Stat(daemonProgram)
+	if err != nil {
+		return nil, fmt.Errorf("the supervisor is containerd: %w", err)
+	}
+	service, err := os.Stat(serviceProgram)
+	if err != nil {
+		return nil, fmt.Errorf("the supervisor is containerd: %w", err)
 	}
 	if err := os.MkdirAll(Cgroup, 0o755); err != nil {
 		return nil, err
@@ -65,8 +69,12 @@ func Start(reaper *proc.Reaper, say func(format string, arguments ...any)) (*Con
 		reaper: reaper, say: say, cgroup: cgroup, changed: make(chan struct{}),
 		log: logs.New(logPath, logBytes, nil),
 	}
-	go c.keep(daemonProgram, c.startDaemon)
-	go c.keep(serviceProgram, c.startService)
+	if os.SameFile(daemon, service) {
+		go c.keep(daemonProgram, c.startLinked)
+	} else {
+		go c.keep(daemonProgram, c.startAlone)
+		go c.keep(serviceProgram, c.startLinked)
+	}
 	return c, nil
 }
 
@@ -94,11 +102,11 @@ const (
 )
 
 // keep runs a program as long as the system runs.
-func (c *Containerd) keep(program string, start func() (*proc.Process, error)) {
+func (c *Containerd) keep(program string, start func(program string) (*proc.Process, error)) {
 	ends := 0
 	for delay := firstDelay; ; delay = min(delay*2, maxDelay) {
 		started := time.Now()
-		process, err := start()
+		process, err := start(program)
 		if err == nil {
 			stable := time.AfterFunc(stableRun, c.stable)
 			<-process.Done()
@@ -149,12 +157,10 @@ func (c *Containerd) wake() {
 	c.changed = make(chan struct{})
 }
 
-func (c *Containerd) startDaemon() (*proc.Process, error) {
-	return c.start(proc.Command{Args: []string{daemonProgram}}, nil)
-}
+func (c *Containerd) startAlone(program string) (*proc.Process, error) { return c.start(program) }
 
 // start starts a program in the cgroup, with its output going to the log.
-func (c *Containerd) start(command proc.Command, more *os.File) (*proc.Process, error) {
+func (c *Containerd) start(program string, more ...*os.File) (*proc.Process, error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -166,12 +172,12 @@ func (c *Containerd) start(command proc.Command, more *os.File) (*proc.Process, 
 		return nil, err
 	}
 	defer null.Close()
-	command.Files = []*os.File{null, writer, writer}
-	if more != nil {
-		command.Files = append(command.Files, more)
-	}
-	command.Env, command.Cgroup = environment, c.cgroup
-	process, err := c.reaper.Start(command)
+	process, err := c.reaper.Start(proc.Command{
+		Args:   []string{program},
+		Env:    environment,
+		Files:  append([]*os.File{null, writer, writer}, more...),
+		Cgroup: c.cgroup,
+	})
 	if err != nil {
 		reader.Close()
 		return nil, err
@@ -185,13 +191,13 @@ func (c *Containerd) start(command proc.Command, more *os.File) (*proc.Process, 
 	return process, nil
 }
 
-// startService starts hull-service with a socket to it.
-func (c *Containerd) startService() (*proc.Process, error) {
+// startLinked starts a program with a socket to it.
+func (c *Containerd) startLinked(program string) (*proc.Process, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
-	process, err := c.start(proc.Command{Args: []string{serviceProgram}}, theirs)
+	process, err := c.start(program, theirs)
 	theirs.Close()
 	if err != nil {
 		ours.Close()
