@@ -133,4 +133,6 @@ def test_a_browser_draws_it(tmp_path: Path) -> None:
     dumped = subprocess.run(
         [*command, "--dump-dom", url], check=True, capture_output=True, timeout=90, text=True
     ).stdout
-    assert re.search(r"<h1>Footprint of sample</h1>", dumped)
+    assert "<h1>Footprint of sample</h1>" in dumped
+    # a box of the map opens its component in the list
+    assert len(re.findall(r"<details open", dumped)) == 1

@@ -66,7 +66,7 @@ def _component(index: int, name: str, count: int, parts: list[Part], box: Box, w
     colour = COLOURS[index % len(COLOURS)]
     said = escape(f"{name}: {size(count)}, {count / whole:.1%} of the image")
     yield f'<a href="#component-{index}" aria-label="{said}"><title>{said}</title>'
-    yield _rect(box, colour, ' class="outer"')
+    yield _rect(box, colour)
     head = _HEAD if box.height > 2 * _HEAD and _fitting(name, box.width) else 0.0
     if head:
         text = _fitting(f"{name} {size(count)}", box.width) if box.width > 130 else _fitting(name, box.width)
@@ -76,6 +76,8 @@ def _component(index: int, name: str, count: int, parts: list[Part], box: Box, w
             yield from _package(part, place)
     elif box.height > _LINE and (text := _fitting(name, box.width)):
         yield f'<text class="head" x="{box.x + 4:.1f}" y="{box.y + 14:.1f}">{escape(text)}</text>'
+    # inside of the box, and last, so that no neighbour covers it
+    yield _rect(box.inset(3, 3), "none", ' class="ring"')
     yield "</a>"
 
 
@@ -101,7 +103,8 @@ def tree(disk: Disk) -> str:
         share = f"{size(count)} · {count / disk.bytes:.1%}"
         tag = ' <span class="tag">shared</span>' if any(len(part.users) > 1 for part in parts) else ""
         pieces.append(
-            f'<details id="component-{index}"><summary>{escape(name)}{tag}<span class="n">{share}</span></summary>'
+            f'<details><summary>{escape(name)}{tag}<span class="n">{share}</span></summary>'
+            f'<div id="component-{index}">'  # a link to what lies inside opens it
         )
         for part in parts:
             about = escape(f"{part.package or 'own files'}")
@@ -112,5 +115,5 @@ def tree(disk: Disk) -> str:
                 figures = f"{size(file.bytes)} of {size(file.size)}" if file.bytes != file.size else size(file.bytes)
                 pieces.append(f'<li><span class="n">{figures}</span>{escape(file.path)}</li>')
             pieces.append("</ul></details>")
-        pieces.append("</details>")
+        pieces.append("</div></details>")
     return "\n".join(pieces)

@@ -17,9 +17,10 @@ p { margin: .3rem 0 .8rem; } .faint, caption, figcaption { color: var(--faint); 
 nav a { margin-right: 1rem; } a { color: var(--focus); }
 :focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; border-radius: 2px; }
 svg { display: block; width: 100%; height: auto; } svg text { font: 13px system-ui, sans-serif; fill: var(--ink); }
-svg text.head { font-weight: 600; } svg a { outline: none; } svg rect { stroke: var(--back); stroke-width: 1.5; }
-svg a:focus-visible rect.outer { stroke: var(--focus); stroke-width: 5; }
-svg a:hover rect.outer { stroke: var(--text); stroke-width: 3; }
+svg text.head { font-weight: 600; } svg a:focus-visible { outline: none; }
+svg rect { stroke: var(--back); stroke-width: 1.5; }
+svg rect.ring { stroke: none; } svg a:hover rect.ring { stroke: var(--ink); stroke-width: 2; }
+svg a:focus-visible rect.ring { stroke: var(--ink); stroke-width: 4; }
 figure { margin: 0; }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; padding: .3rem 0; }
 th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
