@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	containers "github.com/containerd/containerd/api/services/containers/v1"
@@ -146,7 +147,8 @@ func newEngine(started *plugin.Set) (*engine.Engine, error) {
 		Runtime:    engine.DefaultRuntime,
 		Containers: inside.(containers.ContainersClient),
 		Tasks:      running.(tasks.TasksClient),
-		Version:    func(context.Context) (string, error) { return version.Version, nil },
-		Within:     func(ctx context.Context) context.Context { return namespaces.WithNamespace(ctx, engine.Namespace) },
+		// what a build with make would put behind the + is not known here
+		Version: func(context.Context) (string, error) { return strings.TrimSuffix(version.Version, "+unknown"), nil },
+		Within:  func(ctx context.Context) context.Context { return namespaces.WithNamespace(ctx, engine.Namespace) },
 	}, nil
 }

@@ -16,6 +16,7 @@ def render(report: Report) -> str:
     guest = report.guest
     if guest is not None:
         lines += _section("containers", _table(guest.containers))
+        lines += _section("run by", _run_by(guest))
         lines += _section("memory", _memory(guest))
         lines += _section("addresses", (printable(address, 60) for address in guest.addresses))
     lines += _section("checks", _checks((*(guest.checks if guest else ()), *report.ports)))
@@ -60,6 +61,17 @@ def _table(containers: Sequence[ContainerReport]) -> Iterator[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _run_by(guest: GuestReport) -> Iterator[str]:
+    supervisor = guest.supervisor
+    if supervisor is None or supervisor.name == "direct":
+        yield f"init, with {printable(guest.runtime, 60)}" if guest.runtime else "init"
+        return
+    name = printable(f"{supervisor.name} {supervisor.version}", 60)
+    used = "" if supervisor.memory is None else f", {_megabytes(supervisor.memory)}"
+    again = f", started again {supervisor.restarts} times" if supervisor.restarts else ""
+    yield f"{name}, with {printable(guest.runtime, 60)}: {len(supervisor.tasks)} tasks{used}{again}"
 
 
 def _memory(guest: GuestReport) -> Iterator[str]:

@@ -106,11 +106,14 @@ class ExecCheck(Definition, frozen=True, kw_only=True):
 
 
 class Check(Definition, frozen=True, kw_only=True):
-    """What ``hullkit run --check`` proves: exactly one of http and exec."""
+    """What ``hullkit run --check`` proves: exactly one of http, exec and kill."""
 
     name: Annotated[str, Doc("What holds when it succeeds.")]
     http: Annotated[HttpCheck | None, Doc("A request that must be answered.")] = None
     exec: Annotated[ExecCheck | None, Doc("A command that must succeed.")] = None
+    kill: Annotated[
+        str | None, Doc("A service that is killed after all other checks, and must come back.", example="web")
+    ] = None
 
 
 class Budget(Definition, frozen=True, kw_only=True):

@@ -138,11 +138,14 @@ def validate_system(config: SystemConfig, problems: Problems) -> None:
     _validate_services(config.services, problems)
     for index, file in enumerate(config.files):
         _validate_file(file, ids, problems, ("files", index))
+    services = [service.name for service in config.services]
     for index, check in enumerate(config.checks):
         path = ("checks", index)
-        _exactly_one(check, ("http", "exec"), problems, path)
-        if check.exec is not None and all(check.exec.container != service.name for service in config.services):
+        _exactly_one(check, ("http", "exec", "kill"), problems, path)
+        if check.exec is not None and check.exec.container not in services:
             problems.report((*path, "exec", "container"), f"there is no service {shown(check.exec.container)}")
+        if check.kill is not None and check.kill not in services:
+            problems.report((*path, "kill"), f"there is no service {shown(check.kill)}")
     for index, port in enumerate((config.budget.ports if config.budget is not None else None) or ()):
         _try(problems, ("budget", "ports", index), syntax.port, str(port))
 

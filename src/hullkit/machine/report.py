@@ -76,6 +76,31 @@ class CheckReport(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class TaskReport(msgspec.Struct, frozen=True):
+    """A task, as containerd itself tells of it."""
+
+    id: str
+    pid: int = 0
+    state: str = ""
+
+
+class SupervisorReport(msgspec.Struct, frozen=True):
+    """What runs the services: ``direct`` (init itself) or ``containerd``, with its version (empty: no answer).
+
+    Memory is that of containerd, its shims and hull-service together, in bytes; None where init does it all.
+    """
+
+    name: str
+    version: str = ""
+    restarts: int = 0
+    tasks: tuple[TaskReport, ...] = ()
+    memory: int | None = None
+    memory_anonymous: int | None = None
+    memory_file: int | None = None
+    memory_tmpfs: int | None = None
+    memory_kernel: int | None = None
+
+
 class GuestReport(msgspec.Struct, frozen=True):
     """What init answers to ``check`` (docs/guest.md)."""
 
@@ -84,6 +109,7 @@ class GuestReport(msgspec.Struct, frozen=True):
     kernel: str = ""
     init: str = ""
     runtime: str = ""
+    supervisor: SupervisorReport | None = None
     up: bool = False
     stages: tuple[StageTime, ...] = ()
     containers: tuple[ContainerReport, ...] = ()

@@ -23,12 +23,36 @@ type test struct {
 // parallel checks at a time: each may start a program.
 const parallel = 4
 
-// Run runs the built-in checks and the system's own, a few at a time; each has a deadline of its own.
-func Run(system *hull.System, onboot, services []supervise.Status) []report.Check {
-	tests := builtin(system, onboot, services)
-	for _, check := range system.Checks {
-		tests = append(tests, custom(check, services))
+// Target is what is checked: Live as it changes, the statuses as they were before.
+type Target struct {
+	System           *hull.System
+	Onboot, Services []supervise.Status
+	Live             Services
+	// Tasks of containerd, when it runs the services; else nil
+	Tasks func() ([]report.Task, error)
+}
+
+// Run runs the built-in checks and the system's own, a few at a time; each has a deadline of its own. Those that break
+// something come after all others, one by one.
+func Run(target Target) []report.Check {
+	tests := builtin(target)
+	var breaking []test
+	for _, check := range target.System.Checks {
+		if check.Kill != "" {
+			breaking = append(breaking, test{check.Name, check.Kill, func() error { return checkKill(check, target.Live) }})
+		} else {
+			tests = append(tests, custom(check, target.Services))
+		}
 	}
+	results := together(tests)
+	for _, each := range breaking {
+		results = append(results, each.result())
+	}
+	return results
+}
+
+// together runs tests a few at a time.
+func together(tests []test) []report.Check {
 	results := make([]report.Check, len(tests))
 	slots := make(chan struct{}, parallel)
 	var group sync.WaitGroup
@@ -51,7 +75,8 @@ func (t test) result() report.Check {
 }
 
 // builtin lists what every system must hold.
-func builtin(system *hull.System, onboot, services []supervise.Status) []test {
+func builtin(target Target) []test {
+	system, onboot, services := target.System, target.Onboot, target.Services
 	var tests []test
 	add := func(name, culprit string, run func() error) { tests = append(tests, test{name, culprit, run}) }
 	for _, status := range onboot {
@@ -59,6 +84,9 @@ func builtin(system *hull.System, onboot, services []supervise.Status) []test {
 	}
 	for _, status := range services {
 		add(status.Container.Name+" runs", status.Container.Name, func() error { return runs(status) })
+	}
+	if target.Tasks != nil {
+		add("containerd runs the services", hull.Containerd, func() error { return areTasks(target.Tasks, services) })
 	}
 	if system.ExpectAddress {
 		add("an interface has an address", addressCulprit(system), hasAddress)
@@ -94,6 +122,26 @@ func runs(status supervise.Status) error {
 		return fmt.Errorf("it is %s", status.State)
 	case status.ExitsSinceReady > 0:
 		return fmt.Errorf("it %v after it had been ready (%d restarts)", status.Exit, status.Restarts)
+	}
+	return nil
+}
+
+// areTasks asks containerd whether each service that runs is a task of its.
+func areTasks(list func() ([]report.Task, error), services []supervise.Status) error {
+	tasks, err := list()
+	if err != nil {
+		return err
+	}
+	running := map[string]int{}
+	for _, task := range tasks {
+		if task.State == "running" {
+			running[task.ID] = task.PID
+		}
+	}
+	for _, status := range services {
+		if status.Instance != nil && running[status.Container.ID] != status.Instance.PID() {
+			return fmt.Errorf("process %d of %s is no running task", status.Instance.PID(), status.Container.Name)
+		}
 	}
 	return nil
 }

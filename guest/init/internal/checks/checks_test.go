@@ -17,6 +17,7 @@ import (
 
 	"hullkit/guest/init/internal/hull"
 	"hullkit/guest/init/internal/proc"
+	"hullkit/guest/init/internal/report"
 	"hullkit/guest/init/internal/supervise"
 )
 
@@ -159,7 +160,7 @@ func TestRun(t *testing.T) {
 		"later":           {"later", "it has not been started yet"},
 	}
 	count := 0
-	for _, check := range Run(system, onboot, services) {
+	for _, check := range Run(Target{System: system, Onboot: onboot, Services: services}) {
 		outcome, known := expected[check.Name]
 		if !known {
 			if check.Name != "the root cannot be written" {
@@ -179,12 +180,12 @@ func TestRun(t *testing.T) {
 
 func TestAddressIsExpected(t *testing.T) {
 	system := &hull.System{ExpectAddress: true, Services: []*hull.Container{container("web")}}
-	tests := builtin(system, nil, nil)
+	tests := builtin(Target{System: system})
 	if tests[0].name != "an interface has an address" || tests[0].culprit != "network" {
 		t.Errorf("%+v", tests[0])
 	}
 	system.Services[0].Ready = &hull.Ready{Address: "ipv4"}
-	if culprit := builtin(system, nil, nil)[0].culprit; culprit != "web" {
+	if culprit := builtin(Target{System: system})[0].culprit; culprit != "web" {
 		t.Error(culprit)
 	}
 }
@@ -247,5 +248,75 @@ func TestRefusesWrites(t *testing.T) {
 	}
 	if err != nil {
 		t.Errorf("%v: %s", err, output)
+	}
+}
+
+// live is a service that becomes what it is told after it was killed.
+type live struct {
+	status supervise.Status
+	then   supervise.Status
+}
+
+func (l *live) Statuses() []supervise.Status { return []supervise.Status{l.status} }
+
+func (l *live) Kill(string) error {
+	l.status = l.then
+	return nil
+}
+
+func TestKill(t *testing.T) {
+	web := container("web")
+	cases := []struct {
+		before, then supervise.State
+		restarts     int
+		says         string
+	}{
+		{supervise.Ready, supervise.Ready, 1, ""},
+		{supervise.Ready, supervise.Failed, 0, "it was killed, and is failed: given up"},
+		{supervise.Ready, supervise.Running, 1, "it was killed, and is running after 100ms"},
+		{supervise.Ready, supervise.Ready, 0, "it was killed, and is ready after 100ms"},
+		{supervise.Exited, supervise.Ready, 1, "it is exited, not ready"},
+	}
+	for _, each := range cases {
+		services := &live{
+			status: supervise.Status{Container: web, State: each.before},
+			then:   supervise.Status{Container: web, State: each.then, Restarts: each.restarts, Message: "given up"},
+		}
+		check := hull.Check{Name: "back", Kill: "web", Timeout: 100 * time.Millisecond}
+		results := Run(Target{System: &hull.System{Checks: []hull.Check{check}}, Live: services})
+		last := results[len(results)-1]
+		if last.Name != "back" || last.OK != (each.says == "") || last.Message != each.says {
+			t.Errorf("%+v: %+v", each, last)
+		}
+	}
+	if err := checkKill(hull.Check{Kill: "other"}, &live{status: supervise.Status{Container: web}}); err == nil {
+		t.Error("nobody was killed")
+	}
+}
+
+func TestServicesAreTasks(t *testing.T) {
+	web := container("web")
+	web.ID = "web"
+	services := []supervise.Status{
+		{Container: web, State: supervise.Ready, Instance: instance{}},
+		{Container: container("gone"), State: supervise.Exited},
+	}
+	own := os.Getpid()
+	cases := []struct {
+		tasks []report.Task
+		err   error
+		says  string
+	}{
+		{[]report.Task{{ID: "web", PID: own, State: "running"}, {ID: "more", PID: 5, State: "stopped"}}, nil, ""},
+		{[]report.Task{{ID: "web", PID: own + 1, State: "running"}}, nil, "of web is no running task"},
+		{[]report.Task{{ID: "web", PID: own, State: "stopped"}}, nil, "of web is no running task"},
+		{nil, nil, "of web is no running task"},
+		{nil, errors.New("no answer"), "no answer"},
+	}
+	for _, each := range cases {
+		err := areTasks(func() ([]report.Task, error) { return each.tasks, each.err }, services)
+		if each.says == "" && err != nil || each.says != "" && (err == nil || !strings.Contains(err.Error(), each.says)) {
+			t.Errorf("%+v: %v", each, err)
+		}
 	}
 }

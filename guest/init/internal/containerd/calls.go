@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hullkit/guest/init/internal/json"
+	"hullkit/guest/init/internal/report"
 )
 
 const (
@@ -72,22 +73,16 @@ func (c *Containerd) Delete(id string) error {
 	return err
 }
 
-// Task is what containerd says of a task.
-type Task struct {
-	ID    string
-	PID   int
-	State string
-}
-
 // Tasks lists all tasks of the services.
-func (c *Containerd) Tasks() ([]Task, error) {
+func (c *Containerd) Tasks() ([]report.Task, error) {
 	answer, err := c.call(askTimeout, "tasks")
 	if err != nil {
 		return nil, err
 	}
-	var tasks []Task
+	var tasks []report.Task
 	for _, each := range answer.Get("tasks").Items() {
-		tasks = append(tasks, Task{each.Get("id").Text(), each.Get("pid").Int(0, 1<<30), each.Get("state").Text()})
+		task := report.Task{ID: each.Get("id").Text(), PID: each.Get("pid").Int(0, 1<<30), State: each.Get("state").Text()}
+		tasks = append(tasks, task)
 	}
 	return tasks, nil
 }

@@ -128,11 +128,13 @@ type Logs struct {
 	Console bool
 }
 
-// Check is one thing to prove: exactly one of HTTP and Exec.
+// Check is one thing to prove: exactly one of HTTP, Exec and Kill.
 type Check struct {
-	Name    string
-	HTTP    *HTTPCheck
-	Exec    *ExecCheck
+	Name string
+	HTTP *HTTPCheck
+	Exec *ExecCheck
+	// Kill is the name of a service that must come back after it was killed
+	Kill    string
 	Timeout time.Duration
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 const full = `{
- "version": 1, "name": "tiny", "layout": "packed", "hostname": "h", "modules": ["virtio_rng"],
+ "version": 1, "name": "tiny", "layout": "packed", "supervisor": "containerd", "hostname": "h", "modules": ["virtio_rng"],
  "mounts": [{"destination": "/d", "type": "overlay", "source": "overlay", "options": ["lowerdir=/l"]}],
  "layers": [{"id": "aa", "file": "hull/store/aa.erofs"}, {"id": "bb", "file": "hull/store/bb.erofs"}],
  "root": {"layers": ["aa/root", "bb"]},
@@ -24,6 +24,7 @@ const full = `{
  "onshutdown": [{"name": "bye", "bundle": "containers/onshutdown/000-bye", "layers": ["bb"], "readonly": true}],
  "expect": {"address": true},
  "checks": [{"name": "page", "http": {"port": 80, "path": "/x", "status": 404, "contains": "hull"}, "timeout": 1},
+            {"name": "comes back", "kill": "web"},
             {"name": "command", "exec": {"container": "web", "command": ["true"], "exit": 3, "contains": "y"}}],
  "something new": {"of": "later"}
 }`
@@ -57,7 +58,10 @@ func TestParse(t *testing.T) {
 		!reflect.DeepEqual(system.Mounts, []Mount{{"/d", "overlay", "overlay", []string{"lowerdir=/l"}}}) {
 		t.Errorf("%+v", system)
 	}
-	page, command := system.Checks[0], system.Checks[1]
+	page, back, command := system.Checks[0], system.Checks[1], system.Checks[2]
+	if back.Kill != "web" || back.Timeout != time.Minute || page.Kill != "" || system.Supervisor != Containerd {
+		t.Errorf("%+v", back)
+	}
 	if page.Timeout != time.Second || *page.HTTP != (HTTPCheck{80, "/x", 404, "hull"}) {
 		t.Errorf("%+v", page.HTTP)
 	}
@@ -73,6 +77,10 @@ func TestParseRefuses(t *testing.T) {
 	cases := []struct{ from, to, says string }{
 		{`"version": 1`, `"version": 2`, "version 2"},
 		{`"layout": "packed"`, `"layout": "round"`, "layout"},
+		{`"supervisor": "containerd"`, `"supervisor": "systemd"`, "supervisor"},
+		{`"name": "web", "bundle": "containers/services/web"`, `"name": "web", "bundle": "containers/services/containerd"`, "cannot be named"},
+		{`"kill": "web"`, `"kill": "nobody"`, "checks[1]"},
+		{`"kill": "web"`, `"kill": ""`, "exactly one"},
 		{`"id": "aa"`, `"id": "../aa"`, "layers[0]"},
 		{`"file": "hull/store/aa.erofs"`, `"file": "../aa.erofs"`, "layers[0]"},
 		{`["aa/root", "bb"]`, `[]`, "root.layers"},
@@ -93,8 +101,8 @@ func TestParseRefuses(t *testing.T) {
 		{`"tcp": 80, `, `"address": "ipx", `, "ready.address"},
 		{`"SIGQUIT"`, `"SIGNOTHING"`, "SIGNOTHING"},
 		{`"size": 8192`, `"size": 5`, "services[0].logs.size"},
-		{`"container": "web"`, `"container": "nobody"`, "checks[1]"},
-		{`"command": ["true"]`, `"command": []`, "checks[1]"},
+		{`"container": "web"`, `"container": "nobody"`, "checks[2]"},
+		{`"command": ["true"]`, `"command": []`, "checks[2]"},
 		{`"port": 80, "path": "/x"`, `"port": 80, "path": "/a\r\nb"`, "checks[0]"},
 		{`"port": 80, "path": "/x"`, `"path": "/x"`, "checks[0]"},
 		{`"http": {`, `"exec": {"container": "web", "command": ["x"]}, "http": {`, "checks[0]: exactly one"},

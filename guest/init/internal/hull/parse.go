@@ -16,6 +16,7 @@ const (
 	defaultStopTimeout = 10 * time.Second
 	defaultReady       = 30 * time.Second
 	defaultCheck       = 20 * time.Second
+	defaultKill        = 60 * time.Second
 	defaultStatus      = 200
 )
 
@@ -134,11 +135,21 @@ func parseReady(field json.Field) *Ready {
 }
 
 func parseCheck(field json.Field) Check {
-	check := Check{Name: field.Get("name").Text(), Timeout: seconds(field.Get("timeout"), defaultCheck)}
+	check := Check{Name: field.Get("name").Text(), Kill: field.Get("kill").Text()}
 	http, exec := field.Get("http"), field.Get("exec")
-	if http.Present() == exec.Present() {
-		field.Fail("exactly one of http and exec is needed")
+	kinds, timeout := 0, defaultCheck
+	for _, given := range []bool{http.Present(), exec.Present(), check.Kill != ""} {
+		if given {
+			kinds++
+		}
 	}
+	if kinds != 1 {
+		field.Fail("exactly one of http, exec and kill is needed")
+	}
+	if check.Kill != "" {
+		timeout = defaultKill
+	}
+	check.Timeout = seconds(field.Get("timeout"), timeout)
 	if http.Present() {
 		check.HTTP = &HTTPCheck{
 			Port:     http.Get("port").Int(1, maxPort),

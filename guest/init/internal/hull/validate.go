@@ -66,6 +66,9 @@ func (s *System) validateServices() error {
 		if check.Exec != nil && (len(check.Exec.Command) == 0 || !names[check.Exec.Container]) {
 			return fmt.Errorf("checks[%d] %q: needs a command and the name of a service", i, check.Name)
 		}
+		if check.Kill != "" && !names[check.Kill] {
+			return fmt.Errorf("checks[%d] %q: kill: there is no service %q", i, check.Name, check.Kill)
+		}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ func (r Report) JSON() json.Object {
 		"kernel", r.Kernel,
 		"init", r.Init,
 		"runtime", r.Runtime,
+		"supervisor", r.Supervisor.json(),
 		"up", r.Up,
 		"stages", list(r.Stages, Stage.json),
 		"containers", list(r.Containers, Container.json),
@@ -33,7 +34,7 @@ func (s Stage) json() json.Object {
 }
 
 func (c Container) json() json.Object {
-	return json.Object{
+	return append(append(json.Object{
 		"name", c.Name,
 		"kind", c.Kind,
 		"state", c.State,
@@ -41,13 +42,30 @@ func (c Container) json() json.Object {
 		"signal", c.Signal,
 		"restarts", c.Restarts,
 		"ready_seconds", c.ReadySeconds,
-		"memory", c.Memory,
-		"memory_anonymous", c.MemoryAnonymous,
-		"memory_file", c.MemoryFile,
-		"memory_tmpfs", c.MemoryTmpfs,
-		"memory_kernel", c.MemoryKernel,
-		"message", c.Message,
+	}, c.Usage.members()...), "message", c.Message)
+}
+
+func (u Usage) members() json.Object {
+	return json.Object{
+		"memory", u.Memory,
+		"memory_anonymous", u.MemoryAnonymous,
+		"memory_file", u.MemoryFile,
+		"memory_tmpfs", u.MemoryTmpfs,
+		"memory_kernel", u.MemoryKernel,
 	}
+}
+
+func (s Supervisor) json() json.Object {
+	return append(json.Object{
+		"name", s.Name,
+		"version", s.Version,
+		"restarts", s.Restarts,
+		"tasks", list(s.Tasks, Task.json),
+	}, s.Usage.members()...)
+}
+
+func (t Task) json() json.Object {
+	return json.Object{"id", t.ID, "pid", t.PID, "state", t.State}
 }
 
 func (m Memory) json() json.Object {

@@ -17,6 +17,7 @@ type Report struct {
 	Kernel     string
 	Init       string
 	Runtime    string
+	Supervisor Supervisor
 	Up         bool
 	Stages     []Stage
 	Containers []Container
@@ -32,21 +33,51 @@ type Stage struct {
 	Seconds float64
 }
 
-// Container at the time of the report; memory is that of its cgroup in bytes, null when it has none.
-type Container struct {
-	Name            string
-	Kind            string
-	State           string
-	Exit            *int
-	Signal          *int
-	Restarts        int
-	ReadySeconds    *float64
+// Supervisor is what runs the services. Memory is that of containerd, its shims and hull-service together.
+type Supervisor struct {
+	Name     string
+	Version  string
+	Restarts int
+	Tasks    []Task
+	Usage
+}
+
+// Task is a service as containerd tells of it.
+type Task struct {
+	ID    string
+	PID   int
+	State string
+}
+
+// Usage is the memory of a cgroup in bytes; null when there is none.
+type Usage struct {
 	Memory          *int64
 	MemoryAnonymous *int64
 	MemoryFile      *int64
 	MemoryTmpfs     *int64
 	MemoryKernel    *int64
-	Message         string
+}
+
+// ReadUsage reads the memory of a cgroup.
+func ReadUsage(directory string) Usage {
+	memory := readCgroup(directory)
+	if memory == nil {
+		return Usage{}
+	}
+	return Usage{&memory.current, &memory.anonymous, &memory.file, &memory.tmpfs, &memory.kernel}
+}
+
+// Container at the time of the report; memory is that of its cgroup.
+type Container struct {
+	Name         string
+	Kind         string
+	State        string
+	Exit         *int
+	Signal       *int
+	Restarts     int
+	ReadySeconds *float64
+	Usage
+	Message string
 }
 
 // Check is the result of one check; Culprit is who is to blame when it is not OK.
@@ -71,15 +102,8 @@ func Describe(status supervise.Status, seconds func(time.Time) float64) Containe
 		at := seconds(status.ReadyAt)
 		described.ReadySeconds = &at
 	}
-	if status.Instance == nil {
-		return described
-	}
-	if memory := readCgroup(status.Instance.Cgroup()); memory != nil {
-		described.Memory = &memory.current
-		described.MemoryAnonymous = &memory.anonymous
-		described.MemoryFile = &memory.file
-		described.MemoryTmpfs = &memory.tmpfs
-		described.MemoryKernel = &memory.kernel
+	if status.Instance != nil {
+		described.Usage = ReadUsage(status.Instance.Cgroup())
 	}
 	return described
 }

@@ -89,13 +89,16 @@ func TestJSON(t *testing.T) {
 	code := 3
 	full := Report{
 		Version: 1, Name: "tiny", Kernel: "6", Init: "1", Runtime: "crun 1.21", Up: true,
+		Supervisor: Supervisor{Name: "containerd", Version: "2.4", Restarts: 1, Tasks: []Task{{"web", 7, "running"}}},
 		Stages:     []Stage{{"init", 1.25}},
 		Containers: []Container{{Name: "web", Kind: "service", State: "failed", Exit: &code}},
 		Memory:     Memory{Total: 1 << 40}, Addresses: []string{"eth0 10.0.2.15/24"},
 		Ports:  []Port{{"udp", "0.0.0.0", 68, "dhcpcd", false}},
 		Checks: []Check{{"web runs", "web", false, "it is failed"}},
 	}
-	const expected = `{"version":1,"name":"tiny","kernel":"6","init":"1","runtime":"crun 1.21","up":true,` +
+	const expected = `{"version":1,"name":"tiny","kernel":"6","init":"1","runtime":"crun 1.21",` +
+		`"supervisor":{"name":"containerd","version":"2.4","restarts":1,"tasks":[{"id":"web","pid":7,"state":"running"}],` +
+		`"memory":null,"memory_anonymous":null,"memory_file":null,"memory_tmpfs":null,"memory_kernel":null},"up":true,` +
 		`"stages":[{"name":"init","seconds":1.25}],` +
 		`"containers":[{"name":"web","kind":"service","state":"failed","exit":3,"signal":null,"restarts":0,` +
 		`"ready_seconds":null,"memory":null,"memory_anonymous":null,"memory_file":null,"memory_tmpfs":null,"memory_kernel":null,"message":""}],` +

@@ -1,6 +1,8 @@
 package supervise
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 
 	"hullkit/guest/init/internal/hull"
@@ -58,6 +60,21 @@ func (g *Group) Statuses() []Status {
 		all[i] = service.get()
 	}
 	return all
+}
+
+// Kill ends a service as a crash would; that it has to be started again is not held against it.
+func (g *Group) Kill(name string) error {
+	for _, service := range g.services {
+		if service.container().Name != name {
+			continue
+		}
+		instance := service.excuse()
+		if instance == nil {
+			return errors.New("it does not run")
+		}
+		return instance.Kill()
+	}
+	return fmt.Errorf("there is no service %s", name)
 }
 
 // Stop ends all services, each after those that depend on it, and waits.

@@ -29,6 +29,8 @@ type service struct {
 	after    []*service
 	requires []*service
 	problem  string
+	// excused is not 0 when its next exit is nobody's fault; it belongs to the tracker's mutex
+	excused int
 
 	settleOnce sync.Once
 	// settled is closed when it is ready for the first time or has failed for good
@@ -56,6 +58,16 @@ func (s *service) container() *hull.Container { return s.status.Container }
 func (s *service) settle() { s.settleOnce.Do(func() { close(s.settled) }) }
 
 func (s *service) requestStop() { s.stopOnce.Do(func() { close(s.stop) }) }
+
+// excuse makes the end of the running instance, if there is one, count for nothing.
+func (s *service) excuse() Instance {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.status.Instance != nil {
+		s.excused = 1
+	}
+	return s.status.Instance
+}
 
 // fail ends the wait for the service: it will not become ready.
 func (s *service) fail(message string) {
@@ -180,9 +192,10 @@ func (s *service) ended(ran time.Duration, exit *Exit, what string) (time.Durati
 		if exit != nil {
 			status.Exit = exit
 		}
-		if wasReady {
+		if wasReady && s.excused == 0 {
 			status.ExitsSinceReady++
 		}
+		s.excused = 0
 	})
 	if state == Failed {
 		s.settle()

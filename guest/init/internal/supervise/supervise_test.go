@@ -69,6 +69,7 @@ func supervised(t *testing.T, plans map[string]*plan, observe time.Duration, sta
 	group := NewGroup(runtime, services, runtime.changed(states...))
 	group.Start()
 	group.Wait()
+	synctest.Wait()
 	runtime.note("settled")
 	time.Sleep(observe)
 	return group, runtime
@@ -260,5 +261,35 @@ func TestSequenceIsStopped(t *testing.T) {
 		if state := sequence.Statuses()[1].State; state != Waiting {
 			t.Error(state)
 		}
+	})
+}
+
+func TestAKilledServiceComesBackBlameless(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		web := container("web", restarts(hull.RestartAlways, time.Second, 5))
+		group, _ := supervised(t, map[string]*plan{"web": {}}, 0, nil, web)
+		for count := 1; count <= 2; count++ {
+			if err := group.Kill("web"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if err := group.Kill("web"); err == nil {
+				t.Error("killed while it did not run")
+			}
+			time.Sleep(10 * time.Second)
+			status := group.Statuses()[0]
+			if status.State != Ready || status.Restarts != count || status.ExitsSinceReady != 0 || status.Exit.Signal != 9 {
+				t.Errorf("%+v", status)
+			}
+		}
+		group.services[0].get().Instance.Kill()
+		time.Sleep(10 * time.Second)
+		if status := group.Statuses()[0]; status.Restarts != 3 || status.ExitsSinceReady != 1 {
+			t.Errorf("a crash of its own: %+v", status)
+		}
+		if err := group.Kill("nobody"); err == nil {
+			t.Error("nobody was killed")
+		}
+		group.Stop()
 	})
 }

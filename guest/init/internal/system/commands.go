@@ -7,7 +7,9 @@ import (
 	"syscall"
 
 	"hullkit/guest/init/internal/checks"
+	"hullkit/guest/init/internal/containerd"
 	"hullkit/guest/init/internal/control"
+	"hullkit/guest/init/internal/hull"
 	"hullkit/guest/init/internal/report"
 	"hullkit/guest/init/internal/supervise"
 	"hullkit/guest/init/internal/sys"
@@ -116,8 +118,45 @@ func (s *System) report() report.Report {
 		}
 	}
 	result.Ports = report.Listening("/proc", cgroups)
-	result.Checks = checks.Run(s.hull, onboot, services)
+	var usage report.Usage
+	if s.containerd != nil {
+		usage = report.ReadUsage(containerd.Cgroup)
+	}
+	result.Checks = checks.Run(s.target(onboot, services))
+	s.update(&result)
+	result.Supervisor = s.supervisor()
+	result.Supervisor.Usage = usage
 	return result
+}
+
+func (s *System) target(onboot, services []supervise.Status) checks.Target {
+	target := checks.Target{System: s.hull, Onboot: onboot, Services: services, Live: s.group}
+	if s.containerd != nil {
+		target.Tasks = s.containerd.Tasks
+	}
+	return target
+}
+
+// update brings the services of a report up to date, for a check may have killed one; the memory is that before the
+// checks.
+func (s *System) update(result *report.Report) {
+	onboot, services := s.statuses()
+	for i, status := range append(onboot, services...) {
+		usage := result.Containers[i].Usage
+		result.Containers[i] = report.Describe(status, s.clock.at)
+		result.Containers[i].Usage = usage
+	}
+}
+
+// supervisor tells of what runs the services; what does not answer has no version.
+func (s *System) supervisor() report.Supervisor {
+	if s.containerd == nil {
+		return report.Supervisor{Name: hull.Direct, Version: Version}
+	}
+	told := report.Supervisor{Name: hull.Containerd, Restarts: s.containerd.Restarts()}
+	told.Version, _ = s.containerd.Version()
+	told.Tasks, _ = s.containerd.Tasks()
+	return told
 }
 
 // booting tells whether there are no containers to speak of yet.
