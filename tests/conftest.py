@@ -56,8 +56,10 @@ def hullkit(user: User, warm_cache: Path) -> Hullkit:
 @pytest.fixture(scope="session")
 def linuxkit_images(hullkit: Hullkit) -> Iterator[None]:
     """The images of examples/linuxkit.yml in a registry on 127.0.0.1:5000, as long as the tests run."""
+    # a cache of its own: what it works with lies in the cache as long as it serves
+    own = hullkit.beside(hullkit.user.directory("registry cache"))
     process = hullkit.user.start(
-        [hullkit.checkout / "scripts" / "linuxkit-images"], env=hullkit.environment(), stderr=subprocess.PIPE
+        [hullkit.checkout / "scripts" / "linuxkit-images"], env=own.environment(), stderr=subprocess.PIPE
     )
     assert process.stderr is not None
     told = []

@@ -36,11 +36,8 @@ def build(hullkit: Hullkit, directory: Path, example: str, *words: str, **option
 def test_same_bytes_whatever_the_surroundings(hullkit: Hullkit, user: User, example: str) -> None:
     """Another directory, umask, time zone, locale, number of cores, and a cache that starts with nothing built."""
     first = build(hullkit, user.directory("first"), example, env={"TZ": "UTC", "LC_ALL": "C"})
-    other = Hullkit(user, user.directory("other cache"), hullkit.checkout)
-    for kept in ("debian", "tools"):  # downloads may stay; everything made from them is made again
-        (other.cache / kept).symlink_to(hullkit.cache / kept)
     second = build(
-        other,
+        hullkit.beside(user.directory("other cache")),
         user.directory("second"),
         example,
         env={"TZ": "Asia/Kathmandu", "LC_ALL": "de_DE.UTF-8", "TMPDIR": str(user.directory("tmp"))},
@@ -81,9 +78,7 @@ def test_offline_and_locked_gives_the_same_again(hullkit: Hullkit, user: User, e
 def test_killed_ten_times_then_right(hullkit: Hullkit, user: User) -> None:
     wanted = build(hullkit, user.directory("unharmed"), "web.yml")
     cache, out = user.directory("killed cache"), user.directory("killed out")
-    victim = Hullkit(user, cache, hullkit.checkout)
-    (cache / "debian").symlink_to(hullkit.cache / "debian")
-    (cache / "tools").symlink_to(hullkit.cache / "tools")
+    victim = hullkit.beside(cache)
     chance = random.Random(20170418)
     words = victim.argv("build", "--format", FORMATS, "--dir", out, hullkit.checkout / "examples/web.yml")
     for _ in range(10):
@@ -98,9 +93,7 @@ def test_killed_ten_times_then_right(hullkit: Hullkit, user: User) -> None:
 def test_two_builds_at_once(hullkit: Hullkit, user: User) -> None:
     wanted = build(hullkit, user.directory("alone"), "tiny.yml")
     cache = user.directory("shared cache")
-    both = Hullkit(user, cache, hullkit.checkout)
-    (cache / "debian").symlink_to(hullkit.cache / "debian")
-    (cache / "tools").symlink_to(hullkit.cache / "tools")
+    both = hullkit.beside(cache)
     started = [
         user.start(
             both.argv(

@@ -27,6 +27,12 @@ class Hullkit:
     def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         return {"HULLKIT_CACHE": str(self.cache), **(env or {})}
 
+    def beside(self, cache: Path) -> Hullkit:
+        """The same on another cache that has the downloads of this one, and nothing made from them."""
+        for kept in ("debian", "tools"):
+            (cache / kept).symlink_to(self.cache / kept)
+        return Hullkit(self.user, cache, self.checkout)
+
     def run(
         self, *words: str | Path, env: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.CompletedProcess[str]:
