@@ -30,6 +30,8 @@ class Hullkit:
     def beside(self, cache: Path) -> Hullkit:
         """The same on another cache that has the downloads of this one, and nothing made from them."""
         for kept in ("debian", "tools"):
+            (self.cache / kept).mkdir(exist_ok=True)
+            self.user.own(self.cache / kept)
             (cache / kept).symlink_to(self.cache / kept)
         return Hullkit(self.user, cache, self.checkout)
 
