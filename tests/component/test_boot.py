@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,19 @@ from hullkit.component.catalogue import catalogue_names
 from tests.support.command import Hullkit
 
 pytestmark = [pytest.mark.boot, pytest.mark.net]
+
+#: what runs the services of a system, one or the other
+SUPERVISORS = ("containerd", "containerd-slim")
+APART = {"runc", *SUPERVISORS}
+
+
+def failed(report: dict[str, Any]) -> list[str]:
+    return [f"{each['name']}: {each['message']}" for each in report["guest"]["checks"] if not each["ok"]]
+
+
+def checked(report: dict[str, Any]) -> set[str]:
+    """The components that the checks are about."""
+    return {each["name"].partition(":")[0] for each in report["guest"]["checks"]}
 
 
 def free_port() -> int:
@@ -43,12 +57,13 @@ def test_every_component_does_its_work(hullkit: Hullkit, tmp_path: Path) -> None
     public = json.dumps(key.with_suffix(".pub").read_text())
     login = f"files: [{{path: root/.ssh/authorized_keys, mode: '0600', contents: {public}}}]\n"
     catalogue = hullkit.checkout / "catalogue"
+    tests = [path for path in sorted(catalogue.glob("*/test.yml")) if path.parent.name not in APART]
     extra = hullkit.user.write(hullkit.user.directory("components") / "login.yml", login)
     port = free_port()
     process = hullkit.user.start(
         hullkit.argv(
             *("run", "--check", "--json", "--hold", "30", "--publish", f"{port}:22", "--name", "components"),
-            *(catalogue / "test-base.yml", *sorted(catalogue.glob("*/test.yml")), extra),
+            *(catalogue / "test-base.yml", *tests, extra),
         ),
         env=hullkit.environment(),
         stdout=subprocess.PIPE,
@@ -62,9 +77,18 @@ def test_every_component_does_its_work(hullkit: Hullkit, tmp_path: Path) -> None
     out, err = process.communicate(timeout=120)
     report = json.loads(out or "{}")
     assert report, err[-3000:]
-    failed = [f"{each['name']}: {each['message']}" for each in report["guest"]["checks"] if not each["ok"]]
-    assert (process.returncode, failed) == (0, [])
-    checked = {each["name"].partition(":")[0] for each in report["guest"]["checks"]}
-    assert set(catalogue_names()) <= checked
+    assert (process.returncode, failed(report)) == (0, [])
+    assert set(catalogue_names()) - APART <= checked(report)
     assert session is not None
     assert session.stdout.splitlines() == ["/dev/pts/0", "touch: /x: Read-only file system", "0"], session
+
+
+@pytest.mark.parametrize("supervisor", SUPERVISORS)
+def test_every_supervisor_runs_services(hullkit: Hullkit, supervisor: str) -> None:
+    catalogue = hullkit.checkout / "catalogue"
+    tests = [catalogue / name / "test.yml" for name in ("runc", "nginx", supervisor)]
+    code, report = hullkit.report("--name", supervisor, catalogue / "test-base.yml", *tests)
+    assert (code, failed(report)) == (0, [])
+    assert {"runc", "nginx", supervisor} <= checked(report)
+    assert report["guest"]["supervisor"]["name"] == "containerd"
+    assert {task["id"] for task in report["guest"]["supervisor"]["tasks"]} == {"probe", "nginx"}
