@@ -28,7 +28,7 @@ _SETTINGS = (
     "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
-    "XDG_CONFIG_HOME",
+    "NETRC",
 )
 
 
@@ -60,9 +60,10 @@ def fetch_modules(
 def _online() -> dict[str, str]:
     """The caller's settings of the network; -modcacherw, so that the cache can be removed like any other directory."""
     given = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
-    home = os.environ.get("HOME") or str(Path.home())
-    env = {"HOME": home, "GOENV": os.environ.get("GOENV", ""), "GOPROXY": "", "GOFLAGS": "-modcacherw"}
-    return {**env, **given}
+    home = Path(os.environ.get("HOME") or Path.home())
+    written = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "go" / "env"
+    env = {"GOENV": os.environ.get("GOENV") or str(written), "GOPROXY": "", "GOFLAGS": "-modcacherw"}
+    return {**env, "NETRC": str(home / ".netrc"), **given}
 
 
 def _failure(sources: Path, said: str) -> HullError:

@@ -9,6 +9,7 @@ import (
 
 	"hullkit/guest/init/internal/containerd"
 	"hullkit/guest/init/internal/hull"
+	"hullkit/guest/init/internal/logs"
 	"hullkit/guest/init/internal/proc"
 	"hullkit/guest/init/internal/supervise"
 )
@@ -18,10 +19,8 @@ const (
 	// runcState is where containerd's shims let runc keep its state (guest/service)
 	runcState = "/run/containerd/runc/services.linuxkit"
 	runc      = "/usr/bin/runc"
-	// all output is there when a task has been deleted
-	writtenOutput = 100 * time.Millisecond
-	lostDelay     = 200 * time.Millisecond
-	lostTries     = 10
+	lostDelay = 200 * time.Millisecond
+	lostTries = 10
 	// above it, an exit status is that of a signal
 	signalStatus = 128
 	maxSignal    = 64
@@ -72,7 +71,7 @@ func (t *Tasks) start(container *hull.Container, bundle string, state *kept) (*t
 	result := &task{run: newRun(container, t.reaper, runtime, output), containerd: t.containerd}
 	go result.drain(state.log)
 	if result.pid, err = t.containerd.Create(container.ID, bundle, path); err != nil {
-		result.finishOutput(writtenOutput)
+		result.finishOutput(0)
 		return nil, err
 	}
 	result.cgroup = cgroupOf(bundle, result.pid)
@@ -148,8 +147,31 @@ func (t *task) wait() (code int, err error) {
 	return code, err
 }
 
-// abandon takes the task away.
+// abandon takes the task away. All that it wrote is in the FIFO by then.
 func (t *task) abandon() {
 	t.containerd.Delete(t.container.ID)
-	t.finishOutput(writtenOutput)
+	t.finishOutput(0)
+}
+
+// drain reads the FIFO until it is told to stop by a deadline, and then what is there still.
+func (t *task) drain(log *logs.Log) {
+	defer close(t.drained)
+	buffer := make([]byte, 4096)
+	for {
+		n, err := t.output.Read(buffer)
+		log.Write(buffer[:n])
+		if err != nil {
+			break
+		}
+	}
+	t.output.SetReadDeadline(time.Time{})
+	if connection, err := t.output.SyscallConn(); err == nil {
+		connection.Read(func(descriptor uintptr) bool {
+			for n, _ := syscall.Read(int(descriptor), buffer); n > 0; n, _ = syscall.Read(int(descriptor), buffer) {
+				log.Write(buffer[:n])
+			}
+			return true
+		})
+	}
+	log.Flush()
 }
