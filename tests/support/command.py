@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,15 @@ class Hullkit:
     user: User
     cache: Path
     checkout: Path = CHECKOUT
+    #: what the command is started through
+    through: tuple[str, ...] = ()
 
     def argv(self, *words: str | Path) -> list[str | Path]:
-        return [self.checkout / "hullkit", *words]
+        return [*self.through, self.checkout / "hullkit", *words]
+
+    def without_network(self) -> Hullkit:
+        """The same in a network namespace that has nothing."""
+        return replace(self, through=("unshare", "-rn"))
 
     def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         return {"HULLKIT_CACHE": str(self.cache), **(env or {})}

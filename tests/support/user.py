@@ -26,6 +26,7 @@ class User:
     @classmethod
     def make(cls, uid: int = _UID) -> User:
         home = Path(tempfile.mkdtemp(prefix="hullkit-user-", dir="/var/tmp"))
+        home.chmod(0o755)
         if os.geteuid() != 0:
             return cls(os.geteuid(), home)
         os.chown(home, uid, uid)
