@@ -17,6 +17,16 @@ type instance struct {
 	process *proc.Process
 }
 
+// Exited tells whether the first process has ended.
+func (i *instance) Exited() bool {
+	select {
+	case <-i.process.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 // Signal sends a signal; one that would be lost on the process kills it instead.
 func (i *instance) Signal(signal syscall.Signal) error {
 	if wouldIgnore(i.pid, int(signal)) {

@@ -101,6 +101,10 @@ type task struct {
 	containerd *containerd.Containerd
 }
 
+// Exited tells whether the first process has ended. It is a child of the shim, which waits for it at once, and tells
+// containerd, which tells hull-service, which tells init.
+func (t *task) Exited() bool { return syscall.Kill(t.pid, 0) == syscall.ESRCH }
+
 // Signal sends a signal; one that would be lost on the process kills it instead.
 func (t *task) Signal(signal syscall.Signal) error {
 	if wouldIgnore(t.pid, int(signal)) {

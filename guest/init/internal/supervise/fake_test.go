@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +31,8 @@ type plan struct {
 	runs []run
 	// readyAfter is when its condition begins to hold
 	readyAfter time.Duration
+	// cleanup is how long it takes from the end of its process to that of all of it
+	cleanup time.Duration
 	// stops: how long it takes to end after the signal; negative: it does not
 	stops time.Duration
 
@@ -95,6 +98,7 @@ type fakeInstance struct {
 	name    string
 	began   time.Time
 	once    sync.Once
+	exited  atomic.Bool
 	done    chan struct{}
 	exit    Exit
 }
@@ -102,9 +106,13 @@ type fakeInstance struct {
 func (i *fakeInstance) end(exit Exit) {
 	i.once.Do(func() {
 		i.exit = exit
+		i.exited.Store(true)
+		time.Sleep(i.plan.cleanup)
 		close(i.done)
 	})
 }
+
+func (i *fakeInstance) Exited() bool { return i.exited.Load() }
 
 func (i *fakeInstance) Done() <-chan struct{} { return i.done }
 func (i *fakeInstance) Exit() Exit            { return i.exit }

@@ -26,6 +26,8 @@ type Instance interface {
 	Done() <-chan struct{}
 	// Exit is valid after Done.
 	Exit() Exit
+	// Exited tells whether the first process has ended; Done may take a while longer.
+	Exited() bool
 	// Signal sends a signal to the container's first process.
 	Signal(signal syscall.Signal) error
 	// Kill ends all of it at once.

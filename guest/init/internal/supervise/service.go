@@ -145,7 +145,9 @@ func (s *service) runOnce() (delay time.Duration, again bool) {
 	for {
 		select {
 		case err := <-ready:
-			s.becameReady(err)
+			if !instance.Exited() {
+				s.becameReady(err)
+			}
 		case <-instance.Done():
 			exit := instance.Exit()
 			return s.ended(time.Since(started), &exit, "it "+exit.String())

@@ -293,3 +293,13 @@ func TestAKilledServiceComesBackBlameless(t *testing.T) {
 		group.Stop()
 	})
 }
+
+func TestWhatHasExitedIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// it takes longer to take it away than it takes to count as ready
+		crash := &plan{runs: []run{{lasts: time.Millisecond, exit: exitCode(1)}}, cleanup: 5 * time.Second}
+		group, runtime := supervised(t, map[string]*plan{"crash": crash}, 0, []State{Ready, Failed}, container("crash"))
+		expectLog(t, runtime, "5.001s crash failed", "5.001s crash released", "5.001s settled")
+		group.Stop()
+	})
+}
