@@ -86,12 +86,25 @@ def test_a_service_that_exits_is_named(hullkit: Hullkit) -> None:
     assert "rngd" in blamed(report) and "1" in blamed(report)
 
 
-def test_a_program_that_does_nothing_is_named(hullkit: Hullkit) -> None:
-    """The main program of the component is replaced by one that only ends well."""
-    true = "\nfiles:\n  - path: placeholder\n    contents: x\n"
-    rngd = 'image: "@component:rngd"\n'
-    config = mutated(hullkit, "true", rngd, rngd + '    command: ["/bin/true"]\n')
-    config.write_text(config.read_text().replace("@component:rngd", "@component:busybox") + true)
+IDLE_RNGD = """\
+name: rngd
+summary: Its main program is replaced by one that only ends well
+licence: MIT
+role: service
+version: "1"
+base: [libc, busybox]
+files:
+  - {path: usr/sbin/rngd, mode: "0755", contents: "#!/bin/true\\n"}
+config: {command: [/usr/sbin/rngd]}
+"""
+
+
+def test_a_component_whose_program_does_nothing_is_named(hullkit: Hullkit) -> None:
+    config = mutated(hullkit, "idle", "@component:rngd", "@component:./rngd")
+    folder = config.parent / "rngd"
+    folder.mkdir()
+    (folder / "component.yml").write_text(IDLE_RNGD)
+    hullkit.user.own(folder)
     code, report = hullkit.report(config)
     assert code == 1 and "rngd" in blamed(report)
 
