@@ -70,3 +70,10 @@ def test_schema(tmp_path: Path) -> None:
     assert code == 0
     assert json.loads(out)["properties"]["services"]["items"] == {"$ref": "#/$defs/ServiceEntry"}
     assert "binds.add" in json.loads(call("schema", "--label", cwd=tmp_path)[1])["properties"]
+
+
+def test_a_package_that_is_not_here_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("init:\n  - '@pkg:./pkg/init'\n")
+    code, out, err = call("lint", "a.yml", cwd=tmp_path)
+    assert (code, out) == (0, "")
+    assert "@pkg:./pkg/init: the package is not here" in err

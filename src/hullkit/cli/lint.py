@@ -43,16 +43,26 @@ def command(files: tuple[str, ...], as_json: bool, merge: bool) -> int:
 def _check(files: tuple[str, ...]) -> tuple[list[HullError], list[str]]:
     """All problems of files that are merged, and the warnings."""
     from hullkit.config.load import read
+    from hullkit.config.packages import package_tag
     from hullkit.config.validate import unfit_for_hullkit
 
+    absent: list[str] = []
+
+    def tag(path: str, base: str) -> str:
+        if (Path(base) / path).is_dir():
+            return package_tag(path, base)
+        # a configuration may be looked at without the tree of packages that it is built in
+        absent.append(f"@pkg:{path}: the package is not here; a build will need it")
+        return f"linuxkit/{Path(path).name}:unknown"
+
     try:
-        config, found = read([Path(file) if file != "-" else file for file in files])
+        config, found = read([Path(file) if file != "-" else file for file in files], resolve_pkg=tag)
     except HullError as error:
         return [error], []
     problems: list[HullError] = list(found)
     if not problems and config.layout == "packed":
         problems += unfit_for_hullkit(config)
-    return problems, list(config.origin.warnings)
+    return problems, [*config.origin.warnings, *absent]
 
 
 def _described(error: HullError, file: str) -> dict[str, Any]:
