@@ -36,6 +36,8 @@ UNWANTED = ("usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share/
 BUDGET = {
     "busybox": 1_000_000,
     "ca-certificates": 300_000,
+    "containerd": 90_000_000,
+    "containerd-slim": 16_000_000,
     "crun": 2_300_000,
     "crypto": 8_500_000,
     "dhcpcd": 500_000,
@@ -45,6 +47,7 @@ BUDGET = {
     "libc": 3_600_000,
     "nginx": 4_000_000,
     "rngd": 2_200_000,
+    "runc": 12_000_000,
     "sshd": 9_000_000,
     "sysctl": 50_000,
 }
