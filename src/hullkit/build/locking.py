@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from hullkit.build.resolve import COMPONENT, references
 from hullkit.component.catalogue import Recipe
 from hullkit.component.component import component_closure
+from hullkit.component.gosource import go_version, recipe_digest
 from hullkit.component.packages import resolve
 from hullkit.config.model import SystemConfig, base_directory
 from hullkit.context import Context
@@ -29,11 +31,19 @@ def recipes(config: SystemConfig) -> dict[str, Recipe]:
     return found
 
 
-def codecs() -> dict[str, str]:
-    """Versions of the libraries whose output goes into a system."""
+def recipe_digests(found: Mapping[str, Recipe]) -> dict[str, str]:
+    """Component → digest of its recipe, with the Go sources and modules (go.sum) that it names."""
+    return {name: recipe_digest(recipe) for name, recipe in found.items()}
+
+
+def codecs(found: Mapping[str, Recipe] | None = None) -> dict[str, str]:
+    """Versions of what makes the bytes of a system: compressors, and the Go toolchain where recipes have programs."""
     import zstandard
 
-    return {"zstandard": zstandard.__version__}
+    versions = {"zstandard": zstandard.__version__}
+    if any(recipe.spec.go is not None for recipe in (found or {}).values()):
+        versions["go"] = go_version()
+    return versions
 
 
 def image_digests(context: Context, config: SystemConfig) -> dict[str, str]:
@@ -73,9 +83,9 @@ def resolve_pins(context: Context, config: SystemConfig) -> Pins:
     with context.bus.step("resolve packages"):
         return Pins(
             components={name: resolve(context, recipe, None).used for name, recipe in found.items()},
-            recipes={name: recipe.folder.digest for name, recipe in found.items()},
+            recipes=recipe_digests(found),
             tools=DebianTools(context).tool_packages(),
-            codecs=codecs(),
+            codecs=codecs(found),
             images=images,
         )
 
@@ -83,4 +93,5 @@ def resolve_pins(context: Context, config: SystemConfig) -> Pins:
 def require_locked(config: SystemConfig, lock: Lock) -> None:
     """Raise DriftError when the recipes or codecs of this build are not those that were locked."""
     if lock.strict:
-        lock.require({name: recipe.folder.digest for name, recipe in recipes(config).items()}, codecs())
+        found = recipes(config)
+        lock.require(recipe_digests(found), codecs(found))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from hullkit.component.catalogue import Recipe
-from hullkit.component.gobuild import compile_program, find_goroot, program_id
+from hullkit.component.catalogue import Recipe, folder_digest
+from hullkit.component.gobuild import compile_program, find_goroot, program_id, source_directories
 from hullkit.component.guest import guest_module
 from hullkit.context import Context
 from hullkit.errors import ConfigError
@@ -51,6 +52,19 @@ def go_ids(recipe: Recipe, arch: str) -> Mapping[str, str]:
         return {}
     sources, goroot = go_sources(recipe), find_goroot()
     return {path: program_id(sources, goroot, arch, package, go.tags) for path, package in go.programs.items()}
+
+
+def go_version() -> str:
+    """The version of the Go toolchain, such as 1.26.6."""
+    return (find_goroot() / "VERSION").read_text().split()[0].removeprefix("go")
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """A digest over a recipe's folder and the Go sources that it names elsewhere."""
+    if recipe.spec.go is None:
+        return recipe.folder.digest
+    digests = [folder_digest(directory) for directory in source_directories(go_sources(recipe))]
+    return hashlib.sha256(" ".join([recipe.folder.digest, *digests]).encode()).hexdigest()
 
 
 def go_program(context: Context, recipe: Recipe, package: str) -> Path:
