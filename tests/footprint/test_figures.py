@@ -18,7 +18,7 @@ from hullkit.footprint.diff import difference
 from hullkit.footprint.disk import spread
 from hullkit.footprint.memory import memory_of
 from hullkit.footprint.model import Port, Program
-from hullkit.machine.report import GuestReport, Report
+from hullkit.machine.report import GuestReport, Report, SupervisorReport
 from tests.footprint.samples import MIB, footprint, part, report
 
 PASSWD = Program("mine", "usr/bin/passwd", "4755", False, ("web",))
@@ -50,6 +50,19 @@ def test_the_parts_of_the_memory_sum_up_to_the_machine() -> None:
         "not accounted for": 7,
     }
     assert memory.used == (512 - 400 - 12 - 8) * MIB
+
+
+def test_containerd_has_a_part_of_the_memory_too() -> None:
+    given = report()
+    assert given.guest is not None
+    supervisor = SupervisorReport("containerd", "2.4", 0, (), 7 * MIB, MIB, 4 * MIB, 0, MIB)
+    memory = memory_of(
+        msgspec.structs.replace(given, guest=msgspec.structs.replace(given.guest, supervisor=supervisor))
+    )
+    assert memory is not None and sum(share.bytes for share in memory.shares) == 512 * MIB
+    shares = {share.name: share.bytes // MIB for share in memory.shares}
+    assert (shares["containerd"], shares["system programs"], shares["page cache of the system"]) == (7, 3, 8)
+    assert shares["kernel"] == 26 and shares["not accounted for"] == 6
 
 
 def test_a_guest_that_tells_no_memory_has_no_figures() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hullkit.footprint.model import Memory, Share
-from hullkit.machine.report import ContainerReport, Report
+from hullkit.machine.report import ContainerReport, Report, SupervisorReport
 
 _MIB = 1 << 20
 
@@ -11,9 +11,9 @@ _MIB = 1 << 20
 def memory_of(report: Report) -> Memory | None:
     """The shares sum up to the machine's memory; None when the report does not tell enough.
 
-    What a container's cgroup is charged with is the container's (its part of the kernel's memory and of tmpfs too), and
-    taken off the kernel's, tmpfs's, the cache's and the programs' figures of the whole system. ``rest`` is what no
-    figure of the kernel covers, such as buffers of drivers.
+    What a cgroup is charged with is its container's, or containerd's (its part of the kernel's memory and of tmpfs
+    too), and taken off the kernel's, tmpfs's, the cache's and the programs' figures of the whole system. ``rest`` is
+    what no figure of the kernel covers, such as buffers of drivers.
     """
     found = report.guest.memory if report.guest is not None else None
     if found is None or report.host is None or report.guest is None:
@@ -21,7 +21,8 @@ def memory_of(report: Report) -> Memory | None:
     if None in (found.total, found.free, found.kernel, found.tmpfs, found.page_cache, found.anonymous):
         return None
     total = report.host.mem * _MIB
-    containers = [share for share in map(_container, report.guest.containers) if share is not None]
+    charged = (*report.guest.containers, *((report.guest.supervisor,) if report.guest.supervisor else ()))
+    containers = [share for share in map(_charged, charged) if share is not None]
     kernel, tmpfs, cache, anonymous = (
         value or 0 for value in (found.kernel, found.tmpfs, found.page_cache, found.anonymous)
     )
@@ -46,15 +47,15 @@ def memory_of(report: Report) -> Memory | None:
     )
 
 
-def _container(container: ContainerReport) -> Share | None:
-    if container.memory is None:
+def _charged(cgroup: ContainerReport | SupervisorReport) -> Share | None:
+    if cgroup.memory is None:
         return None
     return Share(
-        container.name,
+        cgroup.name,
         "container",
-        container.memory,
-        container.memory_anonymous,
-        container.memory_file,
-        container.memory_tmpfs,
-        container.memory_kernel,
+        cgroup.memory,
+        cgroup.memory_anonymous,
+        cgroup.memory_file,
+        cgroup.memory_tmpfs,
+        cgroup.memory_kernel,
     )
