@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"hullkit/guest/init/internal/hull"
 	"hullkit/guest/init/internal/report"
 	"hullkit/guest/init/internal/sys"
 )
@@ -28,7 +29,7 @@ func (s *System) summary(up bool) []string {
 	if len(addresses) == 0 {
 		addresses = []string{"none"}
 	}
-	lines = append(lines, "  address   "+strings.Join(addresses, ", "))
+	lines = append(lines, "  address   "+strings.Join(addresses, ", "), "  run by    "+s.runBy())
 	label := "services"
 	for _, status := range services {
 		text := fmt.Sprintf("  %-8s  %-16s %s", label, status.Container.Name, status.State)
@@ -39,4 +40,16 @@ func (s *System) summary(up bool) []string {
 		label = ""
 	}
 	return append(lines, "", "  to leave  Ctrl-A X in hullkit run, or poweroff in a shell", "")
+}
+
+// runBy names what runs the services.
+func (s *System) runBy() string {
+	if s.containerd == nil {
+		return "init"
+	}
+	version, err := s.containerd.Version()
+	if err != nil {
+		return hull.Containerd + ", which does not answer"
+	}
+	return hull.Containerd + " " + version
 }
