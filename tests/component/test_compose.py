@@ -11,6 +11,7 @@ import pytest
 from hullkit.cache import Cache
 from hullkit.component.closure import Pool
 from hullkit.component.compose import Layer, add_declared, check_scripts
+from hullkit.component.hardware import Hardware
 from hullkit.component.kernel import image_layer, kernel_version, modules_layer
 from hullkit.component.recipe import Directory, Group, KernelSource, RecipeFile, RecipeSpec, User, Version
 from hullkit.context import Context
@@ -179,12 +180,15 @@ def kernel_pool(*, second: bool = False) -> Pool:
     return pool
 
 
+PROFILE = Hardware("p")
+
+
 def source(*names: str) -> KernelSource:
     return KernelSource(packages={}, profiles={"p": names, "all": ("*",)}, default="p")
 
 
-def modules(tmp_path: Path, *names: str, profile: str = "p") -> dict[str, Entry]:
-    layer = modules_layer(Context(Cache(tmp_path)), "kernel", source(*names), kernel_pool(), profile, "digest")
+def modules(tmp_path: Path, *names: str, hardware: Hardware = PROFILE) -> dict[str, Entry]:
+    layer = modules_layer(Context(Cache(tmp_path)), "kernel", source(*names), kernel_pool(), hardware, "digest")
     return {entry.path: entry for entry in layer.finished() if entry.type is EntryType.FILE}
 
 
@@ -212,12 +216,19 @@ def test_a_profile_brings_what_its_modules_need(tmp_path: Path) -> None:
 
 
 def test_the_profile_all(tmp_path: Path) -> None:
-    assert f"{ROOT}/kernel/fs/unused.ko.xz" in modules(tmp_path, profile="all")
+    assert f"{ROOT}/kernel/fs/unused.ko.xz" in modules(tmp_path, hardware=Hardware("all"))
+
+
+def test_a_system_adds_modules_to_the_profile(tmp_path: Path) -> None:
+    entries = modules(tmp_path, "virtio_console", hardware=Hardware(None, ("unused", "absent?")))
+    assert {path.rpartition("/")[2] for path in entries if ".ko" in path} == {"unused.ko.xz"}
+    with pytest.raises(ConfigError, match="the system wants the module absent"):
+        modules(tmp_path, hardware=Hardware(None, ("absent",)))
 
 
 def test_unknown_profiles_and_modules(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no profile 'q'.*it has all, p"):
-        modules(tmp_path, profile="q")
+        modules(tmp_path, hardware=Hardware("q"))
     with pytest.raises(ConfigError, match="wants the module absent"):
         modules(tmp_path, "absent")
 

@@ -16,6 +16,7 @@ from hullkit.component.build import layer_owners
 from hullkit.component.catalogue import catalogue_names, load_recipe
 from hullkit.component.component import component_closure, component_image
 from hullkit.component.elf import read_elf
+from hullkit.component.hardware import Hardware
 from hullkit.component.packages import resolve
 from hullkit.config.load import parse_image_config
 from hullkit.context import Context
@@ -163,12 +164,12 @@ def test_the_kernel(context: Context) -> None:
 
 
 def test_the_profile_all_has_every_module(context: Context) -> None:
-    made = component_image(context, "kernel", base_dir=Path(), profile="all")
+    made = component_image(context, "kernel", base_dir=Path(), hardware=Hardware("all"))
     flat = flatten(context, Store(context.cache), made)
     assert sum(1 for entry in flat.entries() if entry.path.endswith(".ko.xz")) > 1000
     assert made.layers[0] == image(context, "kernel").layers[0]
     with pytest.raises(ConfigError, match="no profile"):
-        component_image(context, "kernel", base_dir=Path(), profile="nonsense")
+        component_image(context, "kernel", base_dir=Path(), hardware=Hardware("nonsense"))
 
 
 def test_every_file_has_an_owner(context: Context) -> None:

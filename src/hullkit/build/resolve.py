@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hullkit.assemble.images import Images, SystemImage, SystemIndex
+from hullkit.component.hardware import Hardware
 from hullkit.config.model import SystemConfig, base_directory
 from hullkit.context import Context
-from hullkit.errors import HullError
+from hullkit.errors import ConfigError, HullError
 from hullkit.lock.lock import Lock
 from hullkit.oci.image import Image
 from hullkit.oci.index import Platform
@@ -24,7 +25,6 @@ from hullkit.oci.store import Store
 if TYPE_CHECKING:
     from hullkit.oci.registry import Client
 
-DEFAULT_PROFILE = "qemu"
 COMPONENT = "@component:"
 _KERNEL = ("kernel", "image")
 
@@ -50,9 +50,9 @@ def resolve_images(context: Context, config: SystemConfig, lock: Lock | None, *,
     """
     resolver = _Resolver(context, config, lock, pull)
     indexes = [number for number, volume in enumerate(config.volumes) if volume.image and volume.format == "oci"]
-    first: dict[tuple[str, str | None], tuple[str | int, ...]] = {}
+    first: dict[tuple[str, Hardware | None], tuple[str | int, ...]] = {}
     for reference, path in references(config):
-        first.setdefault((reference, resolver.profile(path)), path)
+        first.setdefault((reference, resolver.hardware(path)), path)
     with resolver, ThreadPoolExecutor(max_workers=context.jobs) as pool:
         waiting = {key: pool.submit(resolver.resolve, *key, path) for key, path in first.items()}
         volumes = {number: pool.submit(resolver.index, number) for number in indexes}
@@ -97,17 +97,20 @@ class _Resolver:
             if self._client is not None:
                 self._client.stop()
 
-    def profile(self, path: tuple[str | int, ...]) -> str | None:
-        """The hardware profile that the image at a place is for: only kernels have one."""
-        return (self._config.kernel.profile or DEFAULT_PROFILE) if path == _KERNEL else None
+    def hardware(self, path: tuple[str | int, ...]) -> Hardware | None:
+        """What the image at a place is chosen for: only kernels are."""
+        kernel = self._config.kernel
+        return Hardware(kernel.profile, kernel.modules or ()) if path == _KERNEL else None
 
-    def resolve(self, reference: str, profile: str | None, path: tuple[str | int, ...]) -> SystemImage:
+    def resolve(self, reference: str, hardware: Hardware | None, path: tuple[str | int, ...]) -> SystemImage:
         where = self._config.position(*path)
         try:
             if reference.startswith(COMPONENT):
                 base = Path(base_directory(self._config, *path))
-                image = self._component(reference, base, profile)
+                image = self._component(reference, base, hardware or Hardware())
             else:
+                if hardware not in (None, Hardware()):
+                    raise ConfigError("kernel.profile and kernel.modules choose from the modules of a kernel component")
                 image = self._plain(reference)
         except HullError as error:
             error.where = error.where or where
@@ -137,10 +140,10 @@ class _Resolver:
         digest = self._lock.image(str(reference))
         return replace(reference, digest=digest) if digest else reference
 
-    def _component(self, reference: str, base: Path, profile: str | None) -> Image:
+    def _component(self, reference: str, base: Path, hardware: Hardware) -> Image:
         from hullkit.component.component import component_image
 
-        return component_image(self._context, reference, base_dir=base, profile=profile, lock=self._lock)
+        return component_image(self._context, reference, base_dir=base, hardware=hardware, lock=self._lock)
 
     def _plain(self, text: str) -> Image:
         """An image of the store, else of its registry. One with a digest never changes and is asked for once."""

@@ -71,10 +71,11 @@ def show(context: Context, host_tools: bool, name: str, profile: str | None, wit
 def build(context: Context, host_tools: bool, names: tuple[str, ...], profile: str | None, as_json: bool) -> None:
     """Build components into the cache."""
     from hullkit.component.component import component_image
+    from hullkit.component.hardware import Hardware
 
     built = []
     for name in names:
-        image = component_image(context, name, base_dir=Path(), profile=profile)
+        image = component_image(context, name, base_dir=Path(), hardware=Hardware(profile))
         size = sum(layer.descriptor.size for layer in image.layers)
         title = image.labels["org.opencontainers.image.title"]
         version = image.labels["org.opencontainers.image.version"]
@@ -103,10 +104,11 @@ def _describe(context: Context, name: str, profile: str | None, with_files: bool
     from hullkit.component.build import CONFIG_LABEL, PACKAGES_LABEL
     from hullkit.component.catalogue import load_recipe
     from hullkit.component.component import component_image
+    from hullkit.component.hardware import Hardware
     from hullkit.component.report import describe_layers
 
     spec = load_recipe(name, Path()).spec
-    image = component_image(context, name, base_dir=Path(), profile=profile)
+    image = component_image(context, name, base_dir=Path(), hardware=Hardware(profile))
     layers, files = describe_layers(context, image)
     used: dict[str, int] = {}
     for file in files:

@@ -12,6 +12,7 @@ from hullkit.component.catalogue import Recipe
 from hullkit.component.closure import Closure, Pool
 from hullkit.component.compose import Layer, add_declared, check_scripts
 from hullkit.component.globs import matches_any
+from hullkit.component.hardware import Hardware
 from hullkit.component.packages import Resolution, guess_package
 from hullkit.context import Context
 from hullkit.debian.package import Package
@@ -28,6 +29,8 @@ PACKAGES_LABEL = "org.hullkit.packages"
 ROLE_LABEL = "org.hullkit.role"
 KERNEL_LABEL = "org.hullkit.kernel.version"
 PROFILE_LABEL = "org.hullkit.kernel.profile"
+#: modules beside those of the profile
+MODULES_LABEL = "org.hullkit.kernel.modules"
 #: created, in the image's config: the same bytes whenever it is built
 EPOCH = "1970-01-01T00:00:00Z"
 #: where programs are looked for unless the recipe or the system sets an environment
@@ -35,7 +38,7 @@ PATH = "PATH=/usr/sbin:/usr/bin"
 
 
 def build_image(
-    context: Context, store: Store, recipe: Recipe, packages: Resolution, below: Sequence[Image], profile: str
+    context: Context, store: Store, recipe: Recipe, packages: Resolution, below: Sequence[Image], hardware: Hardware
 ) -> Image:
     """Fetch, select, lay out, and put layers and image into the store."""
     lower = list({layer.diff_id: layer for image in below for layer in image.layers}.values())
@@ -43,12 +46,12 @@ def build_image(
         pool = fetch_pool(context, packages.used, work)
         base = _base_files(context, store, lower)
         own = []
-        for layer in _layers(context, recipe, pool, packages, below, base, profile):
+        for layer in _layers(context, recipe, pool, packages, below, base, hardware):
             entries = layer.finished()
             stored = store.add_layer(entries)
             remember_owners(context, stored.diff_id, entries)
             own.append(stored)
-        labels = _labels(recipe, pool, packages.used, below, profile)
+        labels = _labels(recipe, pool, packages.used, below, hardware)
         return store.add_image(_config(context, recipe, labels), [*lower, *own])
 
 
@@ -71,7 +74,7 @@ def _layers(
     packages: Resolution,
     below: Sequence[Image],
     base: Mapping[str, Entry],
-    profile: str,
+    hardware: Hardware,
 ) -> list[Layer]:
     spec = recipe.spec
     try:
@@ -81,7 +84,7 @@ def _layers(
             digest = ",".join(package.sha256 for package in packages.used)
             return [
                 image_layer(spec.name, spec.kernel, pool),
-                modules_layer(context, spec.name, spec.kernel, pool, profile, digest),
+                modules_layer(context, spec.name, spec.kernel, pool, hardware, digest),
             ]
         layer = Layer(spec.name, base, pool)
         if spec.guest is not None:
@@ -180,7 +183,7 @@ def layer_owners(context: Context, diff_id: str) -> dict[str, str]:
 
 
 def _labels(
-    recipe: Recipe, pool: Pool, packages: Sequence[Package], below: Sequence[Image], profile: str
+    recipe: Recipe, pool: Pool, packages: Sequence[Package], below: Sequence[Image], hardware: Hardware
 ) -> dict[str, str]:
     spec = recipe.spec
     names = {f"{package.name}={package.version}" for package in packages} | _package_names(below)
@@ -200,7 +203,9 @@ def _labels(
         from hullkit.component.kernel import kernel_version
 
         labels[KERNEL_LABEL] = kernel_version(pool)
-        labels[PROFILE_LABEL] = profile
+        labels[PROFILE_LABEL] = hardware.profile or spec.kernel.default
+        if hardware.modules:
+            labels[MODULES_LABEL] = " ".join(hardware.modules)
     return labels
 
 

@@ -9,6 +9,7 @@ import hullkit
 from hullkit.component.catalogue import Recipe, load_recipe
 from hullkit.component.gosource import go_ids
 from hullkit.component.guest import guest_id
+from hullkit.component.hardware import Hardware
 from hullkit.component.packages import PackageLock, resolve
 from hullkit.context import Context
 from hullkit.errors import ConfigError, HullError
@@ -16,6 +17,7 @@ from hullkit.oci.image import Image
 from hullkit.oci.store import Store
 from hullkit.steps import cached_path, step_id
 
+_DEFAULT_HARDWARE = Hardware()
 _CODE = tuple(
     f"hullkit.{name}"
     for name in (
@@ -40,16 +42,16 @@ def component_image(
     reference: str,
     *,
     base_dir: Path,
-    profile: str | None = None,
+    hardware: Hardware = _DEFAULT_HARDWARE,
     lock: PackageLock | None = None,
 ) -> Image:
     """The image of a component for ``context.arch``, built when the store does not have it.
 
-    ``reference`` is ``@component:NAME``, a name of the catalogue or a folder (from ``base_dir``); ``profile`` selects a
-    kernel's modules (None: the recipe's default). With a ``lock``, packages come from it and no index is read.
+    ``reference`` is ``@component:NAME``, a name of the catalogue or a folder (from ``base_dir``); ``hardware`` selects
+    a kernel's modules. With a ``lock``, packages come from it and no index is read.
     Raises ConfigError with the recipe's position, NotFound, and what fetching raises.
     """
-    return _image(context, load_recipe(reference, base_dir), profile, lock, ())
+    return _image(context, load_recipe(reference, base_dir), hardware, lock, ())
 
 
 def component_closure(reference: str, *, base_dir: Path) -> tuple[Recipe, ...]:
@@ -89,18 +91,17 @@ def _bases(recipe: Recipe, above: tuple[Recipe, ...]) -> list[Recipe]:
 
 
 def _image(
-    context: Context, recipe: Recipe, profile: str | None, lock: PackageLock | None, above: tuple[Recipe, ...]
+    context: Context, recipe: Recipe, hardware: Hardware, lock: PackageLock | None, above: tuple[Recipe, ...]
 ) -> Image:
     store = Store(context.cache)
     spec = recipe.spec
-    chosen = (profile or spec.kernel.default) if spec.kernel is not None else ""
-    below = [_image(context, base, None, lock, (*above, recipe)) for base in _bases(recipe, above)]
+    below = [_image(context, base, _DEFAULT_HARDWARE, lock, (*above, recipe)) for base in _bases(recipe, above)]
     packages = resolve(context, recipe, lock)
     inputs: dict[str, Any] = {
         "recipe": recipe.folder.digest,
         "packages": [package.sha256 for package in packages.used],
         "bases": [image.digest for image in below],
-        "profile": chosen,
+        "hardware": [hardware.profile or spec.kernel.default, hardware.modules] if spec.kernel is not None else "",
         "arch": context.arch,
         "guest": guest_id(context.arch) if spec.guest else "",
         "go": go_ids(recipe, context.arch),
@@ -112,7 +113,7 @@ def _image(
         from hullkit.component.build import build_image
 
         with context.bus.step(f"build component {spec.name}"):
-            built = build_image(context, store, recipe, packages, below, chosen)
+            built = build_image(context, store, recipe, packages, below, hardware)
         out.write_text(built.digest)
 
     memo = cached_path(context, "component", identity, make)

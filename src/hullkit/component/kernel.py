@@ -13,6 +13,7 @@ import msgspec
 from hullkit.component.closure import Pool
 from hullkit.component.compose import Layer
 from hullkit.component.globs import matching, optional
+from hullkit.component.hardware import Hardware
 from hullkit.component.modinfo import (
     ModuleInfo,
     decompress_module,
@@ -50,14 +51,16 @@ def image_layer(name: str, source: KernelSource, pool: Pool) -> Layer:
     return layer
 
 
-def modules_layer(context: Context, name: str, source: KernelSource, pool: Pool, profile: str, package: str) -> Layer:
-    """The layer with the profile's modules below ``/usr/lib/modules/VERSION``; ``package`` is the kernel's digest.
+def modules_layer(
+    context: Context, name: str, source: KernelSource, pool: Pool, hardware: Hardware, package: str
+) -> Layer:
+    """The layer with the hardware's modules below ``/usr/lib/modules/VERSION``; ``package`` is the kernel's digest.
 
-    Raises ConfigError for a profile, or a module of it, that does not exist.
+    Raises ConfigError for a profile or a module that does not exist.
     """
     root = f"{MODULES}/{kernel_version(pool)}"
     modules = _module_infos(context, pool, root, package)
-    chosen = dependency_closure(modules, _wanted(source, profile, modules, _builtin(pool, root)))
+    chosen = dependency_closure(modules, _wanted(source, hardware, modules, _builtin(pool, root)))
     layer = Layer(name, {}, pool)
     layer.take(pool.files[f"{root}/{modules[each].path}"] for each in chosen)
     order = _text(pool, f"{root}/modules.order").split()
@@ -79,12 +82,13 @@ def _builtin(pool: Pool, root: str) -> frozenset[str]:
 
 
 def _wanted(
-    source: KernelSource, profile: str, modules: Mapping[str, ModuleInfo], builtin: frozenset[str]
+    source: KernelSource, hardware: Hardware, modules: Mapping[str, ModuleInfo], builtin: frozenset[str]
 ) -> list[str]:
+    profile = hardware.profile or source.default
     if profile not in source.profiles:
         raise ConfigError(f"the kernel has no profile {profile!r}", hint="it has " + ", ".join(sorted(source.profiles)))
     names: list[str] = []
-    for written in source.profiles[profile]:
+    for written in (*source.profiles[profile], *hardware.modules):
         name, may_miss = optional(written)
         name = name.replace("-", "_")
         if name == ALL:
@@ -92,8 +96,9 @@ def _wanted(
         elif name in modules:
             names.append(name)
         elif name not in builtin and not may_miss:
+            asking = "the system" if written in hardware.modules else f"the profile {profile}"
             raise ConfigError(
-                f"the profile {profile} wants the module {name}, which this kernel does not have",
+                f"{asking} wants the module {name}, which this kernel does not have",
                 hint=f"write {name}? when other kernels have it",
             )
     return names

@@ -66,4 +66,5 @@ def _merge_kernel(first: KernelConfig, second: KernelConfig | None) -> KernelCon
         tar=value("tar"),
         ucode=value("ucode"),
         profile=value("profile"),
+        modules=second.modules if first.modules is None else (*first.modules, *(second.modules or ())),
     )

@@ -61,6 +61,10 @@ class KernelConfig(Definition, frozen=True, kw_only=True):
     tar: Annotated[str | None, Doc('File of modules in the image; "kernel.tar" when left out, "none" for none.')] = None
     ucode: Annotated[str | None, Doc("File of CPU microcode in the image; none when left out.")] = None
     profile: Annotated[str | None, Doc("Hardware profile that selects modules.", example="qemu")] = None
+    modules: Annotated[
+        tuple[str, ...] | None,
+        Doc("Modules beside those of the profile; one that ends in ? may be missing.", example=["bridge"]),
+    ] = None
 
     @property
     def binary_file(self) -> str:
