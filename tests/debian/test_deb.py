@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from hullkit.cache import Cache
 from hullkit.context import Context
-from hullkit.debian.codec import decompress
 from hullkit.debian.deb import control_file, control_files, deb_entries, members, unpack_tar
 from hullkit.debian.package import Package
 from hullkit.errors import HullError, TrustError
@@ -116,7 +115,7 @@ GOOD = deb_of(CONTROL, tar_of([("usr/bin/x", b"x" * 5000)]))
         (ar_of([("data.tar", b"")]), "no debian-binary"),
         (ar_of([("debian-binary", b"2.0\n"), ("data.tar.bz9", b"")]), "not known"),
         (ar_of([("debian-binary", b"2.0\n"), ("data.tar.xz", b"nonsense" * 9)]), "damaged xz"),
-        (ar_of([("debian-binary", b"2.0\n"), ("data.tar.gz", b"nonsense")]), "damaged gzip"),
+        (ar_of([("debian-binary", b"2.0\n"), ("data.tar.gz", b"nonsense" * 9)]), "damaged gzip"),
         (ar_of([("debian-binary", b"2.0\n"), ("data.tar.zst", b"nonsense")]), "damaged zstd"),
         (ar_of([("debian-binary", b"2.0\n")] + [("x", b"")] * 20), "more than 16 members"),
         (GOOD.replace(b"`\n", b"x\n", 1), "damaged ar header"),
@@ -155,24 +154,6 @@ def test_bombs(tmp_path: Path, compression: str) -> None:
     assert (tmp_path / "out.tar").stat().st_size <= 400 * len(bomb) + (64 << 20)
     with pytest.raises(TrustError, match="more than 1000000 bytes"):
         unpack_tar(path, "data", tmp_path / "out.tar", max_size=1_000_000)
-
-
-@pytest.mark.parametrize("kind", ["xz", "gz", "zst"])
-@pytest.mark.parametrize("size", [0, 1, 100, 3 << 20])
-def test_cut_off_streams_are_noticed_and_several_are_one(kind: str, size: int) -> None:
-    data = bytes(hashlib.sha256(b"x").digest()) * (size // 32 + 1)
-    packed = {
-        "xz": lambda: lzma.compress(data),
-        "gz": lambda: gzip.compress(data),
-        "zst": lambda: zstandard.ZstdCompressor().compress(data),
-    }[kind]()
-    twice = b"".join(decompress([packed, packed], kind, max_size=1 << 30, what="x"))
-    assert twice == data + data
-    bytewise = (packed[i : i + 1] for i in range(len(packed)))
-    assert b"".join(decompress(bytewise, kind, max_size=1 << 30, what="x")) == data
-    for cut in (1, len(packed) // 2):
-        with pytest.raises(TrustError):
-            list(decompress([packed[:-cut]], kind, max_size=1 << 30, what="x"))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

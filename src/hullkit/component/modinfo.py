@@ -7,13 +7,12 @@ The text formats are those of modules.dep(5) and modprobe.d(5).
 
 from __future__ import annotations
 
-import lzma
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hullkit.component.elf import read_section
 from hullkit.errors import TrustError
+from hullkit.tree.decompress import decompress
 from hullkit.tree.entry import Source
 
 #: the largest module of Debian's kernels (nouveau, amdgpu) is below 40 MB when decompressed
@@ -44,31 +43,8 @@ def module_name(text: str) -> str:
 
 def decompress_module(source: Source, name: str) -> bytes:
     """The ELF file of a module as shipped (plain, ``.xz``, ``.gz``, ``.zst``); TrustError when beyond MAX_MODULE."""
-    data = b"".join(source.chunks())
-    try:
-        if name.endswith(".xz"):
-            xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=256 << 20)
-            plain = xz.decompress(data, MAX_MODULE + 1)
-        elif name.endswith(".gz"):
-            plain = zlib.decompressobj(wbits=31).decompress(data, MAX_MODULE + 1)
-        elif name.endswith(".zst"):
-            plain = _zstd(data)
-        else:
-            plain = data
-    except (lzma.LZMAError, zlib.error, ValueError) as error:
-        raise TrustError(f"{name}: damaged module: {error}") from error
-    if len(plain) > MAX_MODULE:
-        raise TrustError(f"{name}: a module of more than {MAX_MODULE} bytes is beyond the limit")
-    return plain
-
-
-def _zstd(data: bytes) -> bytes:
-    import zstandard
-
-    try:
-        return zstandard.ZstdDecompressor().stream_reader(data).read(MAX_MODULE + 1)
-    except zstandard.ZstdError as error:
-        raise ValueError(str(error)) from error
+    kind = name.rpartition(".ko")[2].lstrip(".")
+    return b"".join(decompress(source.chunks(), kind, max_size=MAX_MODULE, what=name))
 
 
 def read_modinfo(plain: bytes, path: str) -> ModuleInfo:

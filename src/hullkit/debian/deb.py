@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 from hullkit.cache import host_errors
 from hullkit.context import Context
-from hullkit.debian.codec import CHUNK, decompress
 from hullkit.debian.package import Package
 from hullkit.errors import HullError, TrustError
-from hullkit.tree.entry import Entry, EntryType, Owner
+from hullkit.tree.decompress import decompress
+from hullkit.tree.entry import Entry, EntryType, FileSlice, Owner
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
@@ -62,28 +62,23 @@ def members(stream: BinaryIO, what: str) -> list[Member]:
     return found
 
 
-def _blocks(stream: BinaryIO, member: Member) -> Iterator[bytes]:
-    left = member.size
-    stream.seek(member.offset)
-    while left and (data := stream.read(min(CHUNK, left))):
-        left -= len(data)
-        yield data
-
-
-def _part(found: list[Member], part: str, deb: Path) -> Member:
-    matching = [member for member in found if member.name.partition(".tar")[0] == part]
-    if len(matching) != 1:
-        raise TrustError(f"{deb.name}: has {len(matching)} {part}.tar members, not one")
-    return matching[0]
+def _decompressed(deb: Path, part: str, max_size: int) -> Iterator[bytes]:
+    """The uncompressed ``control.tar`` or ``data.tar`` (``part``) of a package."""
+    with open(deb, "rb") as stream:
+        found = [member for member in members(stream, deb.name) if member.name.partition(".tar")[0] == part]
+    if len(found) != 1:
+        raise TrustError(f"{deb.name}: has {len(found)} {part}.tar members, not one")
+    kind = found[0].name.removeprefix(f"{part}.tar").lstrip(".")
+    packed = FileSlice(deb, found[0].offset, found[0].size)
+    return decompress(packed.chunks(), kind, max_size=max_size, what=f"{deb.name}: {part}.tar")
 
 
 def unpack_tar(deb: Path, part: str, out: Path, *, max_size: int = UNPACKED_MAX) -> Path:
     """Write the uncompressed ``control.tar`` or ``data.tar`` (``part``) of a package to ``out``."""
-    with open(deb, "rb") as stream, host_errors(f"unpacking {deb.name}"):
-        found = _part(members(stream, deb.name), part, deb)
-        kind = found.name.removeprefix(f"{part}.tar").lstrip(".")
+    with host_errors(f"unpacking {deb.name}"):
+        plain = _decompressed(deb, part, max_size)
         with open(out, "wb", buffering=0) as target:
-            for piece in decompress(_blocks(stream, found), kind, max_size=max_size, what=f"{deb.name}: {part}.tar"):
+            for piece in plain:
                 target.write(piece)
     return out
 
@@ -131,11 +126,7 @@ def control_files(deb: Path) -> dict[str, bytes]:
     import io
     import tarfile
 
-    with open(deb, "rb") as stream:
-        found = _part(members(stream, deb.name), "control", deb)
-        kind = found.name.removeprefix("control.tar").lstrip(".")
-        what = f"{deb.name}: control.tar"
-        plain = io.BytesIO(b"".join(decompress(_blocks(stream, found), kind, max_size=_CONTROL_MAX, what=what)))
+    plain = io.BytesIO(b"".join(_decompressed(deb, "control", _CONTROL_MAX)))
     try:
         with tarfile.open(fileobj=plain, mode="r:") as archive:
             files = [(info.name.removeprefix("./"), archive.extractfile(info)) for info in archive if info.isreg()]

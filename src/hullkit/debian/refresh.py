@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hullkit.context import DEBIAN_ARCH, Context
-from hullkit.debian.codec import CHUNK, decompress
 from hullkit.debian.index import build_index
 from hullkit.debian.keys import verify_signed_text
 from hullkit.debian.mirror import find_mirror, is_security
@@ -19,6 +18,8 @@ from hullkit.debian.release import Release, check_release, parse_release
 from hullkit.debian.state import State, SuiteState, index_path, refuse_older
 from hullkit.errors import HullError, NotFound, TrustError
 from hullkit.net import Http
+from hullkit.tree.decompress import decompress
+from hullkit.tree.entry import FileSlice
 
 COMPONENT = "main"
 _RELEASE_MAX = 4 << 20
@@ -137,7 +138,8 @@ def _make_index(context: Context, work: Path, packed: Path, path: str, expected:
 
     def hashed() -> Iterator[bytes]:
         kind = os.path.splitext(path)[1].lstrip(".")
-        for piece in decompress(_read(packed), kind, max_size=_PACKAGES_MAX, what=path):
+        blocks = FileSlice(packed, 0, packed.stat().st_size).chunks()
+        for piece in decompress(blocks, kind, max_size=_PACKAGES_MAX, what=path):
             seen.update(piece)
             yield piece
 
@@ -152,12 +154,6 @@ def _make_index(context: Context, work: Path, packed: Path, path: str, expected:
         raise TrustError(f"{path}: its uncompressed SHA-256 is {digest}, it must be {expected[0]}")
     context.cache.publish(made, index_path(context, digest))
     return digest
-
-
-def _read(path: Path) -> Iterator[bytes]:
-    with open(path, "rb") as stream:
-        while data := stream.read(CHUNK):
-            yield data
 
 
 def _forget_unused(context: Context, used: set[str]) -> None:
