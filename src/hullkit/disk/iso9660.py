@@ -1,7 +1,7 @@
-"""ISO 9660 images (ECMA-119) that boot by EFI: from a CD through El Torito, from a disk through a GUID partition table.
+"""ISO 9660 images (ECMA-119): plain ones, and those that boot by EFI, from a CD through El Torito and from a disk
+through a GUID partition table in the unused first sectors.
 
-The files lie in the root directory, one after another; each is a partition of the GPT in the unused first sectors too.
-Dates are left out or 1970-01-01.
+The files lie in the root directory, one after another. Dates are left out or 1970-01-01.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from hullkit.disk.gpt import HEAD, TAIL, Partition, partition_table
+from hullkit.disk.gpt import TAIL, Partition, partition_table
 from hullkit.errors import ConfigError
-from hullkit.tree.entry import CHUNK, Source
+from hullkit.tree.entry import Source
 
 SECTOR = 2048
 #: files begin at multiples of this many bytes: the unit of erofs and dm-verity
@@ -29,24 +29,25 @@ _MAX_LOAD = 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class IsoFile:
-    """``name`` in capitals, 8.3; ``kind`` and ``label`` are the partition's."""
+    """``name`` in capitals, 8.3; with ``kind`` it is a partition of the GPT too, called ``label``."""
 
     name: str
     content: Source
-    kind: uuid.UUID
-    label: str
+    kind: uuid.UUID | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class IsoImage:
-    """An image of ``files``, of which the first is the EFI system partition. A Source: ``chunks()`` are its bytes.
+    """An image of ``files``. A Source: ``chunks()`` are its bytes. ConfigError for a file of 4 GiB and more.
 
-    ``identity``: what the GUIDs of disk and partitions are made of. ConfigError for a file of 4 GiB and more.
+    With ``identity`` (what the GUIDs of disk and partitions are made of) it boots: its first file is the EFI system
+    partition.
     """
 
     files: Sequence[IsoFile]
     volume: str
-    identity: bytes
+    identity: bytes | None = None
 
     @staticmethod
     def first_offset() -> int:
@@ -72,31 +73,34 @@ class IsoImage:
     @property
     def size(self) -> int:
         end = self.after(self.offsets[-1], self.files[-1].content.size)
-        return -(-(end + TAIL) // SECTOR) * SECTOR
+        return -(-(end + (0 if self.identity is None else TAIL)) // SECTOR) * SECTOR
 
     def chunks(self) -> Iterator[bytes]:
-        partitions = [
-            Partition(file.kind, file.label, offset, self.after(0, file.content.size))
-            for file, offset in zip(self.files, self.offsets, strict=True)
-        ]
-        head, tail = partition_table(self.size, partitions, self.identity)
-        system_area = head.ljust(_PRIMARY * SECTOR, b"\0")
-        assert len(head) == HEAD
-        yield system_area + self._descriptors()
+        head, tail = self._partition_table()
+        yield head.ljust(_PRIMARY * SECTOR, b"\0") + self._descriptors()
         for file in self.files:
             yield from file.content.chunks()
             if padding := -file.content.size % ALIGNMENT:
                 yield bytes(padding)
         end = self.after(self.offsets[-1], self.files[-1].content.size)
-        assert self.size - end < CHUNK
-        yield bytes(self.size - end - TAIL) + tail
+        yield bytes(self.size - end - len(tail)) + tail
+
+    def _partition_table(self) -> tuple[bytes, bytes]:
+        if self.identity is None:
+            return b"", b""
+        partitions = [
+            Partition(file.kind, file.label, offset, self.after(0, file.content.size))
+            for file, offset in zip(self.files, self.offsets, strict=True)
+            if file.kind is not None
+        ]
+        return partition_table(self.size, partitions, self.identity)
 
     def _descriptors(self) -> bytes:
+        end = b"\xffCD001\x01"
+        bootable = (self._boot_record(), end, self._catalog())
         sectors = (
             self._primary(),
-            self._boot_record(),
-            b"\xffCD001\x01",
-            self._catalog(),
+            *(bootable if self.identity is not None else (end, b"", b"")),
             struct.pack("<BBIHBx", 1, 0, _ROOT, 1, 0),
             struct.pack(">BBIHBx", 1, 0, _ROOT, 1, 0),
             self._root_directory(),

@@ -13,14 +13,15 @@ from pathlib import Path
 
 from hullkit.cache import host_errors
 from hullkit.context import Context
+from hullkit.disk.iso9660 import IsoFile, IsoImage
 from hullkit.errors import ConfigError, NotFound
 from hullkit.machine.options import Disk
+from hullkit.tree.entry import Bytes
 
 QCOW2_MAGIC = b"QFI\xfb"
 _CLUSTER_BITS = 16
 _CLUSTER = 1 << _CLUSTER_BITS
 MAX_METADATA = 16 << 20
-_SECTOR = 2048
 
 
 def prepare(context: Context, disks: Sequence[Disk]) -> None:
@@ -94,56 +95,15 @@ def qcow2_header(size: int) -> bytes:
 
 
 def metadata_image(data: bytes | None, directory: Path) -> Path | None:
-    """The CD that LinuxKit's metadata package looks for: an ISO 9660 image with the one file ``config``."""
+    """The CD that LinuxKit's metadata package looks for: an ISO 9660 image with the one file ``config``.
+
+    ``CONFIG.`` is what ECMA-119 makes of that name; Linux gives it without the dot.
+    """
     if data is None:
         return None
     if len(data) > MAX_METADATA:
         raise ConfigError(f"--data: {len(data)} bytes are more than the {MAX_METADATA >> 20} MiB that are served")
     path = directory / "metadata.iso"
-    path.write_bytes(iso9660("CONFIG.;1", data))
+    with open(path, "wb") as stream:
+        stream.writelines(IsoImage([IsoFile("CONFIG.", Bytes(data))], "METADATA").chunks())
     return path
-
-
-def iso9660(name: str, data: bytes) -> bytes:
-    """A plain ISO 9660 level 1 image (ECMA-119) of one file in the root; the same input gives the same bytes."""
-    root_at, data_at = 20, 21
-    sectors = data_at + max(1, -(-len(data) // _SECTOR))
-    root = _record(b"\0", root_at, _SECTOR, directory=True)
-    listing = root + _record(b"\1", root_at, _SECTOR, directory=True)
-    listing += _record(name.encode("ascii"), data_at, len(data), directory=False)
-    parts = (
-        bytes(16 * _SECTOR),
-        _volume_descriptor(sectors, root),
-        b"\xffCD001\x01".ljust(_SECTOR, b"\0"),
-        struct.pack("<BBIHBx", 1, 0, root_at, 1, 0).ljust(_SECTOR, b"\0"),
-        struct.pack(">BBIHBx", 1, 0, root_at, 1, 0).ljust(_SECTOR, b"\0"),
-        listing.ljust(_SECTOR, b"\0"),
-        data.ljust((sectors - data_at) * _SECTOR, b"\0"),
-    )
-    return b"".join(parts)
-
-
-def _both16(number: int) -> bytes:
-    return struct.pack("<H", number) + struct.pack(">H", number)
-
-
-def _both32(number: int) -> bytes:
-    return struct.pack("<I", number) + struct.pack(">I", number)
-
-
-def _record(name: bytes, extent: int, size: int, *, directory: bool) -> bytes:
-    """A directory record (ECMA-119, 9.1), dated 1970-01-01."""
-    length = 33 + len(name) + (len(name) + 1) % 2
-    body = bytes([length, 0]) + _both32(extent) + _both32(size) + bytes([70, 1, 1, 0, 0, 0, 0])
-    body += bytes([2 if directory else 0, 0, 0]) + _both16(1) + bytes([len(name)]) + name
-    return body.ljust(length, b"\0")
-
-
-def _volume_descriptor(sectors: int, root: bytes) -> bytes:
-    """The primary volume descriptor (ECMA-119, 8.4)."""
-    text = b" "
-    body = b"\x01CD001\x01\0" + text.ljust(32) + b"METADATA".ljust(32) + bytes(8) + _both32(sectors) + bytes(32)
-    body += _both16(1) + _both16(1) + _both16(_SECTOR) + _both32(10)
-    body += struct.pack("<II", 18, 0) + struct.pack(">II", 19, 0) + root
-    body += text.ljust(4 * 128) + text.ljust(3 * 37) + (b"0" * 16 + b"\0") * 4 + b"\x01"
-    return body.ljust(_SECTOR, b"\0")
