@@ -48,6 +48,8 @@ def build_image(
         own = []
         for layer in _layers(context, recipe, pool, packages, below, base, hardware):
             entries = layer.finished()
+            if not entries and lower:
+                continue  # a recipe that only says how its base is run
             stored = store.add_layer(entries)
             remember_owners(context, stored.diff_id, entries)
             own.append(stored)
