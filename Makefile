@@ -16,7 +16,7 @@ check: env
 	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-cache
 	$(PYTHON) -c 'import sys; from codespell_lib import _script_main as main; sys.exit(main())' $$(git ls-files)
 	$(PYTHON) scripts/gofmt.py
-	for program in init service containerd; do $(GO) guest/$$program vet ./... || exit; done
+	for program in init daemons service containerd; do $(GO) guest/$$program vet ./... || exit; done
 
 test: env test-go
 	$(PYTHON) -m pytest $(TESTS)
@@ -27,6 +27,7 @@ test-fast: env test-go
 
 test-go: env
 	$(GO) guest/init test ./...
+	$(GO) guest/daemons test ./...
 	$(GO) guest/service test ./...
 
 bench: env

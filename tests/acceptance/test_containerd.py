@@ -52,12 +52,12 @@ def expect_minimal(code: int, report: dict[str, Any], versions: str) -> None:
     assert supervisor["name"] == "containerd" and supervisor["version"].startswith(versions)
     assert supervisor["restarts"] == 0 and supervisor["memory"] > supervisor["memory_anonymous"] > 0
     assert guest["runtime"].startswith("runc ")
-    assert {task["id"]: task["state"] for task in supervisor["tasks"]} == {"dhcpcd": "running", "rngd": "running"}
+    assert {task["id"]: task["state"] for task in supervisor["tasks"]} == {"dhcp": "running", "rngd": "running"}
     found = containers(report)
     assert found["sysctl"]["exit"] == 0
     assert found["rngd"]["state"] == "ready" and found["rngd"]["restarts"] == 1 and found["rngd"]["signal"] == 9
-    assert found["dhcpcd"]["state"] == "ready" and found["dhcpcd"]["restarts"] == 0
-    assert all(found[name]["memory"] > 0 for name in ("dhcpcd", "rngd"))
+    assert found["dhcp"]["state"] == "ready" and found["dhcp"]["restarts"] == 0
+    assert all(found[name]["memory"] > 0 for name in ("dhcp", "rngd"))
     assert guest["addresses"] == ["eth0 10.0.2.15/24"]
     names = {check["name"] for check in guest["checks"] if check["ok"]}
     assert {
@@ -88,7 +88,7 @@ def test_containerd_may_die_and_services_may_crash(hullkit: Hullkit) -> None:
     assert (code, report["ok"]) == (0, True), report["message"]
     found = containers(report)
     # the crash before it was ready; and nothing that ran noticed the end of containerd
-    assert found["probe"]["restarts"] == 1 and found["dhcpcd"]["restarts"] == 0
+    assert found["probe"]["restarts"] == 1 and found["dhcp"]["restarts"] == 0
     # killed and started again by the new containerd
     assert found["rngd"]["restarts"] == 1
     assert report["guest"]["supervisor"]["restarts"] == 1
@@ -96,7 +96,7 @@ def test_containerd_may_die_and_services_may_crash(hullkit: Hullkit) -> None:
 
 
 def test_a_service_that_exits_is_named_with_its_output(hullkit: Hullkit) -> None:
-    rngd = 'image: "@component:rngd"\n'
+    rngd = 'image: "@component:rng"\n'
     exits = 'image: "@component:busybox"\n    command: [sh, -c, "echo out of luck >&2; exit 3"]\n'
     code, report = hullkit.report(minimal(hullkit, "exits", (rngd, exits)))
     assert code == 1 and report["ok"] is False

@@ -26,10 +26,10 @@ def test_tiny_boots_and_all_its_checks_hold(hullkit: Hullkit) -> None:
     code, report = hullkit.report(hullkit.checkout / "examples" / "tiny.yml")
     assert (code, report["ok"]) == (0, True), report
     found = containers(report)
-    assert {"dhcpcd", "rngd", "sysctl"} <= set(found)
+    assert {"dhcp", "rngd", "sysctl"} <= set(found)
     assert found["rngd"]["state"] in ("running", "ready") and found["rngd"]["restarts"] == 0
     assert found["sysctl"]["exit"] == 0
-    assert all(found[name]["memory"] > 0 for name in ("dhcpcd", "rngd"))
+    assert all(found[name]["memory"] > 0 for name in ("dhcp", "rngd"))
     names = " ".join(check["name"] for check in report["guest"]["checks"])
     assert all(word in names for word in ("address", "root", "rngd")), names
     assert report["guest"]["memory"]["total"] > report["guest"]["memory"]["available"] > 0
@@ -78,9 +78,9 @@ def blamed(report: dict[str, Any]) -> str:
 
 
 def test_a_service_that_exits_is_named(hullkit: Hullkit) -> None:
-    rngd = 'image: "@component:rngd"\n'
+    rngd = 'image: "@component:rng"\n'
     config = mutated(hullkit, "exits", rngd, rngd + '    command: ["/bin/sh", "-c", "exit 1"]\n')
-    config.write_text(config.read_text().replace("@component:rngd", "@component:busybox"))
+    config.write_text(config.read_text().replace("@component:rng", "@component:busybox"))
     code, report = hullkit.report(config)
     assert code == 1
     assert "rngd" in blamed(report) and "1" in blamed(report)
@@ -100,7 +100,7 @@ config: {command: [/usr/sbin/rngd]}
 
 
 def test_a_component_whose_program_does_nothing_is_named(hullkit: Hullkit) -> None:
-    config = mutated(hullkit, "idle", "@component:rngd", "@component:./rngd")
+    config = mutated(hullkit, "idle", "@component:rng", "@component:./rngd")
     folder = config.parent / "rngd"
     folder.mkdir()
     (folder / "component.yml").write_text(IDLE_RNGD)
@@ -125,7 +125,7 @@ def test_a_writable_root_is_named(hullkit: Hullkit) -> None:
 def test_a_missing_lease_is_named(hullkit: Hullkit) -> None:
     code, report = hullkit.report("--networking", "none", hullkit.checkout / "examples" / "tiny.yml")
     assert code == 1
-    assert "dhcpcd" in blamed(report) or "address" in blamed(report)
+    assert "dhcp" in blamed(report) or "address" in blamed(report)
 
 
 def test_the_console_is_interactive_and_the_terminal_is_restored(hullkit: Hullkit) -> None:

@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.boot, pytest.mark.net]
 
 #: what runs the services of a system, one or the other
 SUPERVISORS = ("containerd", "containerd-slim")
-APART = {"runc", *SUPERVISORS}
+#: not in the one system; dhcp and dhcpcd would both want the interface
+APART = {"runc", "dhcp", *SUPERVISORS}
 
 
 def failed(report: dict[str, Any]) -> list[str]:
@@ -86,9 +87,9 @@ def test_every_component_does_its_work(hullkit: Hullkit, tmp_path: Path) -> None
 @pytest.mark.parametrize("supervisor", SUPERVISORS)
 def test_every_supervisor_runs_services(hullkit: Hullkit, supervisor: str) -> None:
     catalogue = hullkit.checkout / "catalogue"
-    tests = [catalogue / name / "test.yml" for name in ("runc", "nginx", supervisor)]
+    tests = [catalogue / name / "test.yml" for name in ("runc", "nginx", "dhcp", supervisor)]
     code, report = hullkit.report("--name", supervisor, catalogue / "test-base.yml", *tests)
     assert (code, failed(report)) == (0, [])
-    assert {"runc", "nginx", supervisor} <= checked(report)
+    assert {"runc", "nginx", "dhcp", supervisor} <= checked(report)
     assert report["guest"]["supervisor"]["name"] == "containerd"
-    assert {task["id"] for task in report["guest"]["supervisor"]["tasks"]} == {"probe", "nginx"}
+    assert {task["id"] for task in report["guest"]["supervisor"]["tasks"]} == {"probe", "nginx", "dhcp"}

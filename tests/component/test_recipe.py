@@ -117,5 +117,5 @@ def test_every_recipe_of_the_catalogue(name: str) -> None:
 
 
 def test_the_catalogue_has_what_the_first_boot_needs() -> None:
-    needed = ["kernel", "hullkit-init", "crun", "ca-certificates", "dhcpcd", "rngd", "sysctl", "getty", "sshd", "nginx"]
+    needed = ["kernel", "hullkit-init", "crun", "ca-certificates", "dhcp", "rng", "sysctl", "getty", "sshd", "nginx"]
     assert set(needed) <= set(catalogue_names())

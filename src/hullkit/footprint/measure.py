@@ -35,9 +35,8 @@ def measure_built(context: Context, config: SystemConfig, system: System, lock: 
     kernel = _kernel(system.kernel.size, config, images, owners)
     costs = account(system, owners, kernel, initrd, lambda segment: _compressed(context, segment))
     found = [
-        (container, owners.component(container.image.layers[-1].diff_id, container.image.reference))
+        (container, owners.image(container.image))
         for container in containers(config, images, hardened=not system.linuxkit)
-        if container.image.layers
     ]
     layers = {layer.diff_id: (image, layer) for image in _all(images) for layer in image.layers}
     capable = capable_files({name: image.layer_entries(layer) for name, (image, layer) in layers.items()})

@@ -12,6 +12,7 @@ from hullkit.config.model import SystemConfig, base_directory
 from hullkit.context import Context
 from hullkit.lock.lock import Lock
 
+TITLE_LABEL = "org.opencontainers.image.title"
 #: the root file system, as a user of layers beside the containers
 SYSTEM = "system"
 #: what is written or generated for this configuration
@@ -33,6 +34,12 @@ class Owners:
 
     def component(self, layer: str, otherwise: str) -> str:
         return self.components.get(layer, otherwise.removeprefix(COMPONENT))
+
+    def image(self, image: SystemImage) -> str:
+        """The component that an image is of; its layers may all be those of bases."""
+        if image.reference.startswith(COMPONENT):
+            return image.image.labels.get(TITLE_LABEL, image.reference)
+        return image.reference
 
     def package(self, layer: str, path: str) -> str:
         """``NAME_VERSION`` of a file of a component's layer; "" when it comes from no package, or is not known."""

@@ -1,0 +1,3 @@
+module hullkit/guest/daemons
+
+go 1.25
