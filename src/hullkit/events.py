@@ -40,6 +40,7 @@ class Bus:
     """Passes events to its listeners, one at a time."""
 
     listeners: list[Listener] = field(default_factory=list)
+    _warned: set[str] = field(default_factory=set)
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def subscribe(self, listener: Listener) -> None:
@@ -57,6 +58,14 @@ class Bus:
 
     def warning(self, text: str) -> None:
         self.emit(Event("warning", text=text))
+
+    def warning_once(self, text: str) -> None:
+        """A warning that several parts of a run would give with the same words."""
+        with self._mutex:
+            known = text in self._warned
+            self._warned.add(text)
+        if not known:
+            self.warning(text)
 
     def command(self, text: str) -> None:
         """A host command is about to run; shown with ``-v``."""

@@ -43,8 +43,9 @@ def pool(world: World) -> list[str]:
 
 def test_fetch_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = packages(world)
-    assert complete(fetch(world.context, wanted), wanted)
+    assert complete(fetch(world.context, wanted, what="a thing"), wanted)
     last = [event for event in world.events if event.kind == "progress"][-1]
+    assert last.step == "fetch 3 Debian packages of a thing"
     assert last.current == last.total == sum(p.size for p in wanted)
     monkeypatch.setattr(socket, "socket", None)
     assert complete(fetch(world.context, wanted), wanted)

@@ -22,7 +22,7 @@ def install(context: Context, name: str, packages: tuple[Package, ...], director
 
     Raises NotFound when the packages lack a program of the set, and what ``fetch`` and ``deb_entries`` raise.
     """
-    debs = fetch(context, packages)
+    debs = fetch(context, packages, what=f"the tools {name}")
     with context.bus.step(f"unpack the tools {name}"), context.cache.temp_dir() as work:
         made = work / "set"
         root = made / "root"

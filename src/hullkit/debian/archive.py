@@ -46,7 +46,7 @@ class Archive:
         assert state is not None
         if bad := [suite.suite for suite in state.suites if not suite.verified]:
             what = f"the package index of {', '.join(bad)} for {arch}"
-            context.bus.warning(
+            context.bus.warning_once(
                 f"{what} does not match its signature; used all the same, as --allow-unverified-index says"
             )
         return cls(context, state)

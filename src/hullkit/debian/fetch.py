@@ -24,8 +24,9 @@ class _Stopped(Exception):
     """Ends the other transfers once one has failed."""
 
 
-def fetch(context: Context, packages: Iterable[Package]) -> dict[str, Path]:
-    """SHA-256 → the package's file in the cache. Opens no socket for those that are there.
+def fetch(context: Context, packages: Iterable[Package], *, what: str = "") -> dict[str, Path]:
+    """SHA-256 → the package's file in the cache. Opens no socket for those that are there. ``what`` they are for names
+    the step: several may be under way.
 
     A package that the mirror no longer has is looked for in Debian's snapshot archive. Raises NotFound when that lacks
     it too, NetworkError, TrustError (size or digest), HostError (disk full).
@@ -34,7 +35,7 @@ def fetch(context: Context, packages: Iterable[Package]) -> dict[str, Path]:
     files = {digest: pool_path(context, package) for digest, package in wanted.items()}
     missing = [package for digest, package in wanted.items() if not _present(files[digest], package)]
     if missing:
-        _fetch_all(context, sorted(missing, key=lambda package: -package.size))
+        _fetch_all(context, sorted(missing, key=lambda package: -package.size), what)
     return files
 
 
@@ -45,7 +46,7 @@ def _present(path: Path, package: Package) -> bool:
         return False
 
 
-def _fetch_all(context: Context, missing: list[Package]) -> None:
+def _fetch_all(context: Context, missing: list[Package], what: str) -> None:
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
     if context.offline:
@@ -55,7 +56,7 @@ def _fetch_all(context: Context, missing: list[Package]) -> None:
         )
     http = Http(context)
     mirror = find_mirror(context, http)
-    step = f"fetch {len(missing)} Debian package{'s' if len(missing) > 1 else ''}"
+    step = f"fetch {len(missing)} Debian package{'s' if len(missing) > 1 else ''}" + (f" of {what}" if what else "")
     total = sum(package.size for package in missing)
     done = 0
     mutex = threading.Lock()
