@@ -34,7 +34,7 @@ func (s Stage) json() json.Object {
 }
 
 func (c Container) json() json.Object {
-	return append(append(json.Object{
+	written := append(append(json.Object{
 		"name", c.Name,
 		"kind", c.Kind,
 		"state", c.State,
@@ -43,6 +43,21 @@ func (c Container) json() json.Object {
 		"restarts", c.Restarts,
 		"ready_seconds", c.ReadySeconds,
 	}, c.Usage.members()...), "message", c.Message)
+	if c.Rights != nil {
+		written = append(written, "rights", c.Rights.json())
+	}
+	return written
+}
+
+func (r Rights) json() json.Object {
+	return json.Object{
+		"user", r.User,
+		"capabilities", r.Capabilities,
+		"filtered", r.Filtered,
+		"no_new_privileges", r.NoNewPrivileges,
+		"own_network", r.OwnNetwork,
+		"writable", r.Writable,
+	}
 }
 
 func (u Usage) members() json.Object {

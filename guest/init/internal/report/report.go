@@ -78,6 +78,22 @@ type Container struct {
 	ReadySeconds *float64
 	Usage
 	Message string
+	// Rights are nil where the builder knows them
+	Rights *Rights
+}
+
+// Rights are what the processes of a service may do, as they run.
+type Rights struct {
+	// User and group of its first process, as "0:0"
+	User string
+	// Capabilities that one of them has or may get
+	Capabilities []string
+	// Filtered: a seccomp filter holds for each of them
+	Filtered        bool
+	NoNewPrivileges bool
+	OwnNetwork      bool
+	// Writable are the mount points that its first process could write
+	Writable []string
 }
 
 // Check is the result of one check; Culprit is who is to blame when it is not OK.

@@ -2,6 +2,7 @@ package sys
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -86,8 +87,11 @@ func MountWithOptions(source, target, kind string, options []string) error {
 	return nil
 }
 
-// MountPoint is one line of /proc/PID/mountinfo.
-type MountPoint struct{ Path, Type string }
+// MountPoint is one line of /proc/PID/mountinfo; ReadOnly: the mount or its file system.
+type MountPoint struct {
+	Path, Type string
+	ReadOnly   bool
+}
 
 // ParseMountInfo reads mountinfo (proc_pid_mountinfo(5)); later mounts come later.
 func ParseMountInfo(text string) []MountPoint {
@@ -97,7 +101,8 @@ func ParseMountInfo(text string) []MountPoint {
 		fields := strings.Fields(before)
 		kind := strings.Fields(after)
 		if ok && len(fields) >= 6 && len(kind) >= 1 {
-			found = append(found, MountPoint{unescape(fields[4]), kind[0]})
+			options := strings.Split(fields[5]+","+kind[len(kind)-1], ",")
+			found = append(found, MountPoint{unescape(fields[4]), kind[0], slices.Contains(options, "ro")})
 		}
 	}
 	return found

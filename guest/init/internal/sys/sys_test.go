@@ -44,9 +44,11 @@ func TestParseMountInfo(t *testing.T) {
 99 28 0:50 / /mnt/with\040space\134 rw shared:3 master:4 - tmpfs tmp\040fs rw
 damaged line
 `
-	expected := []MountPoint{{"/", "overlay"}, {"/proc", "proc"}, {"/run/hull/layers/libc", "erofs"}, {`/mnt/with space\`, "tmpfs"}}
+	expected := []MountPoint{
+		{"/", "overlay", true}, {"/proc", "proc", false}, {"/run/hull/layers/libc", "erofs", true}, {`/mnt/with space\`, "tmpfs", false},
+	}
 	if got := ParseMountInfo(text); !reflect.DeepEqual(got, expected) {
-		t.Errorf("%q", got)
+		t.Errorf("%+v", got)
 	}
 	own, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil || len(ParseMountInfo(string(own))) == 0 {
