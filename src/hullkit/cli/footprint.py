@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,16 +26,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: formats that can be booted to measure memory and time
 _BOOTED = ("kernel+initrd", "kernel+erofs")
+_FORMAT = click.option(
+    "--format",
+    "booted",
+    type=click.Choice(_BOOTED),
+    default=_BOOTED[0],
+    show_default=True,
+    help="What is booted; the disk is always accounted as kernel+initrd.",
+)
 _MACHINE = [
     click.option("--no-boot", is_flag=True, help="Only what is known without a boot: disk and attack surface."),
-    click.option(
-        "--format",
-        "booted",
-        type=click.Choice(_BOOTED),
-        default=_BOOTED[0],
-        show_default=True,
-        help="What is booted; the disk is always accounted as kernel+initrd.",
-    ),
     click.option("--runs", type=click.IntRange(1, 100), default=1, show_default=True, help="How many boots to time."),
     click.option("--mem", metavar="MIB", default="512", show_default=True, help="Memory; also as 512M or 2G."),
     click.option("--cpus", type=int, help="Processors.  [default: 2, or 1 on a host with one]"),
@@ -43,35 +43,48 @@ _MACHINE = [
     click.option("--qemu", type=click.Path(path_type=Path), help="A QEMU of your own."),
     click.option("--timeout", type=float, metavar="SECONDS", help="Until all must be up.  [default: 180, TCG 360]"),
 ]
+_REPORT = [
+    click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a report with pictures."),
+    click.option("--json", "json_file", metavar="FILE|-", help="Write all figures as JSON."),
+    click.option("--files", "depth", type=click.IntRange(0), default=3, show_default=True, help="Files per component."),
+    click.option("--min-memory", is_flag=True, help="Also find the smallest memory that it works in (many boots)."),
+]
 _MACHINE_NAMES = ("no_boot", "booted", "runs", "mem", "cpus", "accel", "qemu", "timeout")
 
 
-def machine_options(function: Function) -> Function:
-    """Add the options about boots."""
+def _add(options: Sequence[Callable[[Any], Any]], function: Function) -> Function:
     wrapped: Any = function
-    for option in reversed(_MACHINE):
+    for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[no-any-return]
 
 
-class _WithDiff(click.Group):
-    """``footprint FILE...`` measures; only the word ``diff`` in the first place is a command."""
+def machine_options(function: Function) -> Function:
+    """Add the options about boots."""
+    return _add(_MACHINE, function)
+
+
+def report_options(function: Function) -> Function:
+    """Add the options about what is told."""
+    return _add(_REPORT, function)
+
+
+class _WithCommands(click.Group):
+    """``footprint FILE...`` measures; only ``diff`` and ``machine`` in the first place are commands."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, args if args[:1] == ["diff"] else ["measure", *args])
+        return super().parse_args(ctx, args if args[:1] in (["diff"], ["machine"]) else ["measure", *args])
 
 
-@click.group(cls=_WithDiff)
+@click.group(cls=_WithCommands)
 def command() -> None:
     """Tell what a system costs."""
 
 
 @command.command()
 @input_options
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a report with pictures.")
-@click.option("--json", "json_file", metavar="FILE|-", help="Write all figures as JSON.")
-@click.option("--files", "depth", type=click.IntRange(0), default=3, show_default=True, help="Files per component.")
-@click.option("--min-memory", is_flag=True, help="Also find the smallest memory that the system works in (many boots).")
+@report_options
+@_FORMAT
 @machine_options
 @context_options
 def measure(
@@ -87,13 +100,55 @@ def measure(
     """Build and boot the system that the FILEs describe, and tell what it costs in disk, memory, boot time and attack
     surface, by component. A budget that is broken is an error, after the report.
 
-    "hullkit footprint diff A B" compares two systems, or what --json wrote of them.
+    "hullkit footprint diff A B" compares two systems, or what --json wrote of them; "hullkit footprint machine FILE"
+    measures a system that hullkit did not build.
     """
-    from hullkit.footprint.model import to_json
+    _check_boots(min_memory, given)
+    config, footprint = _measure(context, host_tools, files, given, min_memory=min_memory)
+    _tell(footprint, html, json_file, depth)
+    _hold_to_budget(config, footprint)
 
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@report_options
+@machine_options
+@context_options
+def machine(
+    context: Context,
+    host_tools: bool,
+    file: Path,
+    html: Path | None,
+    json_file: str | None,
+    depth: int,
+    min_memory: bool,
+    **given: Any,
+) -> None:
+    """Tell what a system costs that hullkit did not build: the machine that FILE describes, a YAML file with name,
+    kernel, initrd, cmdline, disk (its image) and root (a tar archive of its files, for the account).
+    """
+    from hullkit.footprint.foreign import load_foreign, machine_of, measure_foreign, with_foreign_boots
+    from hullkit.footprint.measure import with_minimum
+
+    _check_boots(min_memory, given)
+    foreign = load_foreign(context, file)
+    footprint = measure_foreign(context, foreign)
+    if not given["no_boot"]:
+        options = machine_of(foreign, _machine(context, host_tools, given))
+        footprint = with_foreign_boots(footprint, _boots(context, foreign.boot, options, given["runs"]))
+        if min_memory:
+            footprint = with_minimum(footprint, _minimum(context, foreign.boot, options))
+    _tell(footprint, html, json_file, depth)
+
+
+def _check_boots(min_memory: bool, given: dict[str, Any]) -> None:
     if min_memory and given["no_boot"]:
         raise ConfigError("--min-memory needs boots, and --no-boot forbids them")
-    config, footprint = _measure(context, host_tools, files, given, min_memory=min_memory)
+
+
+def _tell(footprint: Footprint, html: Path | None, json_file: str | None, depth: int) -> None:
+    from hullkit.footprint.model import to_json
+
     if json_file == "-":
         sys.stdout.write(to_json(footprint).decode())
     elif json_file is not None:
@@ -107,7 +162,6 @@ def measure(
 
         sys.stdout.write(render(footprint, depth))
     sys.stdout.flush()
-    _hold_to_budget(config, footprint)
 
 
 @command.command()
@@ -115,6 +169,7 @@ def measure(
 @click.argument("after", metavar="B")
 @click.option("--json", "as_json", is_flag=True, help="Print the difference as JSON.")
 @click.option("--files", "depth", type=click.IntRange(0), default=5, show_default=True, help="Files per component.")
+@_FORMAT
 @machine_options
 @context_options
 def diff(context: Context, host_tools: bool, before: str, after: str, as_json: bool, depth: int, **given: Any) -> None:

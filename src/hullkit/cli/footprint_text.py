@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from hullkit.footprint.model import Boot, Footprint, Memory, Spread, Surface
 
 _NAME = 44
+#: more of them are no table; --json has all
+_COMPONENTS = 50
 
 
 def render(footprint: Footprint, depth: int) -> str:
@@ -50,12 +52,15 @@ def _path(text: str, indent: int = 0) -> str:
 
 def _disk(footprint: Footprint, depth: int) -> Iterator[str]:
     disk = footprint.disk
-    yield f"{_name(disk.format)}  {size(disk.bytes):>10}  (kernel {size(disk.kernel)}, initramfs {size(disk.initrd)})"
+    files_of = f"kernel {size(disk.kernel)}, initramfs {size(disk.initrd)}"
+    files_of += f", root {size(disk.root)}" if disk.root else ""
+    yield f"{_name(disk.format)}  {size(disk.bytes):>10}  ({files_of})"
     parts: dict[str, list[int]] = {}
     for index, part in enumerate(disk.parts):
         parts.setdefault(part.component, []).append(index)
     sums = {name: sum(disk.parts[index].bytes for index in found) for name, found in parts.items()}
-    for component in sorted(parts, key=lambda name: (-sums[name], name)):
+    named = sorted(parts, key=lambda name: (-sums[name], name))
+    for component in named[:_COMPONENTS]:
         own = [disk.parts[index] for index in parts[component]]
         users = sorted({user for part in own for user in part.users})
         shared = f"  shared by {', '.join(users)}" if any(len(part.users) > 1 for part in own) else ""
@@ -63,6 +68,9 @@ def _disk(footprint: Footprint, depth: int) -> Iterator[str]:
         files = [(file.bytes, file.path, part.package) for part in own for file in part.files if file.bytes]
         for count, path, package in sorted(files, key=lambda row: (-row[0], row[1]))[:depth]:
             yield f"{_path(path, 2)}  {size(count):>10}          {package}".rstrip()
+    if more := named[_COMPONENTS:]:
+        rest = sum(sums[name] for name in more)
+        yield f"{_name(f'{len(more)} smaller components')}  {size(rest):>10}  {rest / disk.bytes:6.1%}"
 
 
 def _memory(memory: Memory) -> Iterator[str]:

@@ -12,6 +12,8 @@ from hullkit.errors import NotFound
 from hullkit.steps import cached_path
 
 _PACKAGE = Path(hullkit.__file__).parent
+#: the main package of the agent in the module of init
+_AGENT = "./agent"
 
 
 def guest_sources(name: str = "init") -> Path | None:
@@ -52,6 +54,20 @@ def guest_binary(context: Context, arch: str) -> Path:
             compile_program(context, origin, arch, out, goroot=goroot)
 
     return cached_path(context, "guest", program_id(origin, goroot, arch), make)
+
+
+def agent_binary(context: Context, arch: str) -> Path:
+    """The static binary of the agent that speaks for systems of others; compiled once, as init is.
+
+    Raises NotFound without sources or toolchain, ToolError when it does not compile.
+    """
+    sources, goroot = guest_module("init"), find_goroot()
+
+    def make(out: Path) -> None:
+        with context.bus.step(f"compile the agent for {arch}"):
+            compile_program(context, sources, arch, out, goroot=goroot, package=_AGENT)
+
+    return cached_path(context, "guest", program_id(sources, goroot, check_arch(arch), _AGENT), make)
 
 
 def _origin(arch: str) -> Path:

@@ -17,6 +17,44 @@ _SCRIPTS_ONLY = (
 #: other sets have it, or nobody wants it: QEMU is started with ``-L`` and ``romfile=``
 _QEMU_PRUNED = (*_SCRIPTS_ONLY, "ipxe-qemu", "qemu-system-data", "seabios", "qemu-block-extra", "qemu-efi-aarch64")
 
+#: what every build from source has: a C compiler, make, and what configure scripts and patches take
+BUILD_PACKAGES = (
+    "binutils",
+    "coreutils",
+    "dash",
+    "diffutils",
+    "findutils",
+    "gcc",
+    "grep",
+    "libc6-dev",
+    "make",
+    "mawk",
+    "patch",
+    "pkgconf",
+    "sed",
+)
+#: not followed there: scripts of maintainers, and the run-time libraries of sanitizers, which nothing released uses
+BUILD_PRUNED = (
+    *_SCRIPTS_ONLY,
+    "dpkg",
+    "libasan8",
+    "libgprofng0",
+    "libhwasan0",
+    "liblsan0",
+    "libtsan2",
+    "libubsan1",
+)
+#: links that Debian's alternatives would make: path → the first of these files that is there
+ALTERNATIVES: Mapping[str, tuple[str, ...]] = {
+    "usr/bin/awk": ("gawk", "mawk"),
+    "usr/bin/c++": ("g++",),
+    "usr/bin/c99": ("c99-gcc",),
+    "usr/bin/cc": ("gcc",),
+    "usr/bin/python": ("python3",),
+    "usr/bin/sh": ("dash", "bash"),
+    "usr/bin/yacc": ("bison.yacc", "byacc"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Toolset:
@@ -49,9 +87,9 @@ TOOLSETS: Mapping[str, Toolset] = {
     # Data: firmware that starts EFI programs, and the program that starts the kernel of a unified kernel image.
     "ovmf": Toolset(("ovmf",)),
     "efi-stub": Toolset(("systemd-boot-efi",)),
-    # For tests.
+    # For tests, and for scripts/debian-cloud; libarchive lets mke2fs read an archive (-d).
     "ext": Toolset(
-        ("e2fsprogs",),
+        ("e2fsprogs", "libarchive13t64"),
         {name: f"usr/sbin/{name}" for name in ("mke2fs", "e2fsck", "debugfs")},
         (*_SCRIPTS_ONLY, "logsave"),
     ),

@@ -38,13 +38,17 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Disk(msgspec.Struct, frozen=True):
-    """``bytes`` = ``kernel`` + ``initrd`` = the sum over ``parts``."""
+    """``bytes`` = ``kernel`` + ``initrd`` + ``root`` = the sum over ``parts``.
+
+    ``root`` is that of a system whose root is not in its initramfs.
+    """
 
     format: str
     bytes: int
     kernel: int
     initrd: int
     parts: tuple[Part, ...]
+    root: int = 0
 
 
 class Share(msgspec.Struct, frozen=True):

@@ -59,7 +59,7 @@ class BootFiles:
         line = ""
         if cmdline.is_file():
             with open(cmdline, "rb") as stream:
-                line = _cmdline(stream.read(MAX_CMDLINE + 2), cmdline)
+                line = command_line(stream.read(MAX_CMDLINE + 2), cmdline)
         store = None
         if any(word.startswith(_VERITY) for word in line.split()):
             store = prefix.with_name(prefix.name + "-erofs.img")
@@ -88,7 +88,8 @@ class BootMedium:
 Boot = BootFiles | BootMedium
 
 
-def _cmdline(data: bytes, path: Path) -> str:
+def command_line(data: bytes, path: Path) -> str:
+    """What ``path`` says is the kernel's command line, without white space around it. ConfigError when it cannot be."""
     try:
         text = data.decode("ascii").strip()
     except UnicodeDecodeError:

@@ -41,11 +41,16 @@ def parse_size(text: str, what: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A virtio disk. ``size`` (bytes) is needed only to create ``path``; a disk that exists is used as it is."""
+    """A virtio disk. ``size`` (bytes) is needed only to create ``path``; a disk that exists is used as it is.
+
+    ``snapshot``: what the guest writes is thrown away when the machine ends. ``serial``: its name for the guest.
+    """
 
     path: Path
     size: int | None
     format: DiskFormat
+    snapshot: bool = False
+    serial: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Disk:

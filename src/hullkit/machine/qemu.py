@@ -228,5 +228,6 @@ def forward(port: Publish) -> str:
 
 def drive(disk: Disk, index: int, wiring: Wiring) -> list[str]:
     name = f"disk{index}"
-    backend = f"if=none,id={name},format={disk.format},discard=unmap,file={value(disk.path.absolute())}"
-    return ["-drive", backend, "-device", f"virtio-blk-{wiring.bus},drive={name},serial={name}"]
+    snapshot = "snapshot=on," if disk.snapshot else ""
+    backend = f"if=none,id={name},format={disk.format},{snapshot}discard=unmap,file={value(disk.path.absolute())}"
+    return ["-drive", backend, "-device", f"virtio-blk-{wiring.bus},drive={name},serial={value(disk.serial or name)}"]

@@ -17,10 +17,21 @@ class StageTime(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class RightsReport(msgspec.Struct, frozen=True):
+    """What the processes of a service may do, as they run (docs/guest.md, "The agent")."""
+
+    user: str
+    capabilities: tuple[str, ...] = ()
+    filtered: bool = False
+    no_new_privileges: bool = False
+    own_network: bool = False
+    writable: tuple[str, ...] = ()
+
+
 class ContainerReport(msgspec.Struct, frozen=True):
     """A container at the time of the report; memory is its cgroup's, in bytes (None: it does not run).
 
-    ``memory_file`` includes ``memory_tmpfs``.
+    ``memory_file`` includes ``memory_tmpfs``. ``rights`` are told of a system that hullkit did not build.
     """
 
     name: str
@@ -36,6 +47,7 @@ class ContainerReport(msgspec.Struct, frozen=True):
     memory_tmpfs: int | None = None
     memory_kernel: int | None = None
     message: str = ""
+    rights: RightsReport | None = None
 
 
 class MemoryReport(msgspec.Struct, frozen=True):

@@ -191,8 +191,9 @@ class Session:
             marks.append(self.up)
         if not marks:
             return ()
-        # Power-on to kernel start, as seen from the first message: our clock when it came, less the guest's uptime.
-        start = max(0.0, marks[0].at - marks[0].uptime)
+        # Power-on to kernel start: our clock when a message came, less the guest's uptime in it, of the message that
+        # was the least time under way. (Those of the beginning wait for the driver of the channel.)
+        start = max(0.0, min(mark.at - mark.uptime for mark in marks))
         begins = [("firmware", 0.0), ("kernel", start), *((mark.name, start + mark.uptime) for mark in marks)]
         ends = [at for _, at in begins[1:]] + [begins[-1][1]]
         return tuple(

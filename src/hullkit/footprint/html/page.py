@@ -58,7 +58,8 @@ def _figures(footprint: Footprint) -> str:
 def _disk(footprint: Footprint) -> Iterator[str]:
     disk = footprint.disk
     yield f'<section aria-labelledby="disk"><h2 id="disk">Disk: {size(disk.bytes)}</h2>'
-    yield f"<p>Kernel {size(disk.kernel)}, initramfs {size(disk.initrd)}. Every byte has one owner; what several "
+    root = f", root {size(disk.root)}" if disk.root else ""
+    yield f"<p>Kernel {size(disk.kernel)}, initramfs {size(disk.initrd)}{root}. Every byte has one owner; what several "
     yield "containers use is there, and counted, once.</p>"
     yield f"<figure>{treemap(disk)}<figcaption>Areas are bytes in the image. A component leads to its packages and "
     yield "files in the list below.</figcaption></figure>"
