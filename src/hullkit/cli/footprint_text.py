@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _NAME = 44
 #: more of them are no table; --json has all
 _COMPONENTS = 50
+#: include/uapi/linux/capability.h, since Linux 5.9
+_ALL_CAPABILITIES = 41
 
 
 def render(footprint: Footprint, depth: int) -> str:
@@ -116,8 +118,12 @@ def _surface(surface: Surface) -> Iterator[str]:
     yield f"the root is written in {' '.join(surface.writable)}"
     for container in surface.containers:
         yield f"{printable(container.name, 40)} ({container.kind}, user {container.user}, seccomp {container.seccomp})"
-        yield f"  capabilities: {' '.join(container.capabilities) or 'none'}"
+        yield f"  capabilities: {_capabilities(container.capabilities)}"
         yield f"  writes: {' '.join(container.writable) or 'nothing'}"
+
+
+def _capabilities(names: Sequence[str]) -> str:
+    return f"all {len(names)}" if len(names) >= _ALL_CAPABILITIES else " ".join(names) or "none"
 
 
 def render_difference(found: Difference, depth: int) -> str:

@@ -23,7 +23,7 @@ from hullkit.footprint.disk import FORMAT, Cost, group
 from hullkit.footprint.foreignroot import root_costs
 from hullkit.footprint.measure import with_boots
 from hullkit.footprint.model import VERSION, ContainerSurface, Disk, FileCost, Footprint
-from hullkit.footprint.owners import CONFIGURATION, SYSTEM
+from hullkit.footprint.owners import SYSTEM
 from hullkit.footprint.surface import surface
 from hullkit.machine.boot import BootFiles, command_line
 from hullkit.machine.options import Disk as MachineDisk
@@ -31,7 +31,7 @@ from hullkit.machine.options import MachineOptions
 from hullkit.machine.report import ContainerReport, Report
 
 LAYOUT = "foreign"
-#: the serial number of the disk that the agent is on
+#: the serial number of the disk that the agent is on, and the name of its unit
 AGENT_SERIAL = "hullkit-agent"
 _MAX_FILE = 1 << 20
 #: starts the agent from its disk. It is not mounted but copied, so that no file system is asked for; /run may be noexec
@@ -51,6 +51,7 @@ Conflicts=shutdown.target
 Before=shutdown.target
 ConditionPathExists=!/etc/initrd-release
 [Service]
+PrivateMounts=yes
 ExecStart=/bin/sh -c '{start}'
 """
 
@@ -170,12 +171,12 @@ def with_foreign_boots(footprint: Footprint, reports: list[Report]) -> Footprint
 
 def _service(container: ContainerReport, programs: int) -> ContainerSurface | None:
     rights = container.rights
-    if rights is None:
+    if rights is None or container.name == AGENT_SERIAL:
         return None
     return ContainerSurface(
         name=container.name,
         kind="service",
-        component=CONFIGURATION if container.name == AGENT_SERIAL else container.name,
+        component=container.name,
         user=rights.user,
         capabilities=rights.capabilities,
         writable=rights.writable,

@@ -48,9 +48,10 @@ type Agent struct {
 // Run speaks for the system until the machine ends.
 func Run() {
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
-	reaper := proc.NewReaper()
-	agent := &Agent{systemd: findSystemd(reaper)}
-	agent.poweroff = func() { reaper.Run(longest, "/bin/sh", "-c", "exec poweroff") }
+	agent := &Agent{systemd: findSystemd(proc.NewReaper()), poweroff: endMachine}
+	if agent.systemd != nil {
+		agent.poweroff = agent.systemd.poweroff
+	}
 	agent.channel = control.New(agent.command)
 	options, _ := boot.ReadOptions()
 	agent.channel.UseTerminal(options.Control)
@@ -60,6 +61,12 @@ func Run() {
 	}
 	agent.boot()
 	select {}
+}
+
+// endMachine ends a machine whose first process is not known; what it writes is not kept anyway.
+func endMachine() {
+	syscall.Sync()
+	syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
 // within tries again and again until it is so, and tells whether it became so in time.

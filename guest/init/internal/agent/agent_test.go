@@ -34,7 +34,7 @@ func TestParseShow(t *testing.T) {
 	if len(units) != 2 || units[1]["Id"] != "odd=.service" || units[1]["Result"] != "exit-code" {
 		t.Fatal(units)
 	}
-	described := describe("ssh.service", units[0])
+	described := describe("ssh", units[0])
 	if described.Name != "ssh" || described.State != "ready" || described.Restarts != 2 || *described.ReadySeconds != 12.345 {
 		t.Errorf("%+v", described)
 	}
@@ -50,13 +50,13 @@ func TestParseShow(t *testing.T) {
 
 func TestUnitChecks(t *testing.T) {
 	states := map[string]properties{
-		"b.service": {"ActiveState": "failed", "Result": "timeout"}, "a.service": {"ActiveState": "failed"}, "c.service": {"ActiveState": "active"},
+		"b": {"ActiveState": "failed", "Result": "timeout"}, "a": {"ActiveState": "failed"}, "c": {"ActiveState": "active"},
 	}
 	checks := unitChecks(properties{"FinishTimestampMonotonic": "1"}, states)
 	expected := []report.Check{
 		{Name: "systemd has ended the boot", Culprit: "systemd", OK: true},
-		{Name: "unit a.service", Culprit: "a.service", Message: "the unit has failed: "},
-		{Name: "unit b.service", Culprit: "b.service", Message: "the unit has failed: timeout"},
+		{Name: "unit a", Culprit: "a", Message: "the unit has failed: "},
+		{Name: "unit b", Culprit: "b", Message: "the unit has failed: timeout"},
 	}
 	if !reflect.DeepEqual(checks, expected) {
 		t.Errorf("%+v", checks)
@@ -83,10 +83,10 @@ func TestFindUnits(t *testing.T) {
 		write(t, filepath.Join(root, directory, "cgroup.procs"), processes)
 	}
 	found := findUnits(root)
-	if names := slices.Sorted(maps.Values(found)); !slices.Equal(names, []string{"getty@tty1.service", "session-1.scope", "ssh.service", "user@0.service"}) {
+	if names := slices.Sorted(maps.Values(found)); !slices.Equal(names, []string{"getty@tty1", "session-1.scope", "ssh", "user@0"}) {
 		t.Error(names)
 	}
-	if found[filepath.Join(root, "system.slice/ssh.service")] != "ssh.service" {
+	if found[filepath.Join(root, "system.slice/ssh.service")] != "ssh" {
 		t.Error(found)
 	}
 	if got := processes(filepath.Join(root, "user.slice/user-0.slice/user@0.service")); !slices.Equal(got, []string{"14", "13"}) {

@@ -19,6 +19,7 @@ const (
 	// the directory that tells that systemd is the first process (sd_booted(3))
 	systemdBooted = "/run/systemd/system"
 	systemctl     = "/usr/bin/systemctl"
+	service       = ".service"
 	// a boot that takes longer is the host's to give up
 	bootLimit = 24 * time.Hour
 )
@@ -47,6 +48,8 @@ func (s *systemd) waitUntilBooted() {
 	s.reaper.Run(bootLimit, systemctl, "is-system-running", "--wait")
 }
 
+func (s *systemd) poweroff() { s.reaper.Run(longest, systemctl, "poweroff") }
+
 func (s *systemd) manager() properties {
 	const wanted = "Version,UserspaceTimestampMonotonic,UnitsLoadFinishTimestampMonotonic,FinishTimestampMonotonic"
 	_, text, _ := s.reaper.Run(longest, systemctl, "show", "--property="+wanted)
@@ -56,13 +59,13 @@ func (s *systemd) manager() properties {
 	return properties{}
 }
 
-// units are those that run or have failed, by name.
+// units are those that run or have failed, by name (of a service without that suffix).
 func (s *systemd) units() map[string]properties {
 	const wanted = "Id,ActiveState,Result,NRestarts,ActiveEnterTimestampMonotonic"
 	_, text, _ := s.reaper.Run(longest, systemctl, "show", "--state=active,failed", "--property="+wanted, "*")
 	found := map[string]properties{}
 	for _, each := range parseShow(text) {
-		found[each["Id"]] = each
+		found[strings.TrimSuffix(each["Id"], service)] = each
 	}
 	return found
 }
@@ -84,8 +87,8 @@ func parseShow(text string) []properties {
 	return found
 }
 
-// findUnits lists the cgroups of the units that run, with their names: services, and scopes that others made. What is
-// below such a cgroup belongs to it.
+// findUnits lists the cgroups of the units that run, with their names: services (without that suffix), and scopes that
+// others made. What is below such a cgroup belongs to it.
 func findUnits(root string) map[string]string {
 	found := map[string]string{}
 	filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -93,9 +96,9 @@ func findUnits(root string) map[string]string {
 		case err != nil || !entry.IsDir() || path == root || strings.HasSuffix(path, ".slice"):
 			return nil
 		case filepath.Base(path) == "init.scope":
-		case strings.HasSuffix(path, ".service") || strings.HasSuffix(path, ".scope"):
+		case strings.HasSuffix(path, service) || strings.HasSuffix(path, ".scope"):
 			if len(processes(path)) > 0 {
-				found[path] = filepath.Base(path)
+				found[path] = strings.TrimSuffix(filepath.Base(path), service)
 			}
 		}
 		return fs.SkipDir
@@ -105,7 +108,7 @@ func findUnits(root string) map[string]string {
 
 // describe makes the report's entry of a unit that runs.
 func describe(unit string, state properties) report.Container {
-	described := report.Container{Name: strings.TrimSuffix(unit, ".service"), Kind: "service", State: "running"}
+	described := report.Container{Name: unit, Kind: "service", State: "running"}
 	if state["ActiveState"] == "active" {
 		described.State = "ready"
 	}
