@@ -10,6 +10,7 @@ from hullkit.component.catalogue import Recipe
 from hullkit.component.component import component_closure
 from hullkit.component.gosource import go_version, recipe_digest
 from hullkit.component.packages import resolve
+from hullkit.component.sourcebuild import resolve_build
 from hullkit.config.model import SystemConfig, base_directory
 from hullkit.context import Context
 from hullkit.errors import HullError
@@ -83,6 +84,7 @@ def resolve_pins(context: Context, config: SystemConfig) -> Pins:
     with context.bus.step("resolve packages"):
         return Pins(
             components={name: resolve(context, recipe, None).used for name, recipe in found.items()},
+            builds={name: resolve_build(context, recipe, None) for name, recipe in found.items() if recipe.spec.build},
             recipes=recipe_digests(found),
             tools=DebianTools(context).tool_packages(),
             codecs=codecs(found),

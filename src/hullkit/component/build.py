@@ -26,6 +26,8 @@ from hullkit.tree.tree import Tree
 
 CONFIG_LABEL = "org.mobyproject.config"
 PACKAGES_LABEL = "org.hullkit.packages"
+#: what programs were compiled with, and so the static libraries in them
+TOOLCHAIN_LABEL = "org.hullkit.toolchain"
 ROLE_LABEL = "org.hullkit.role"
 KERNEL_LABEL = "org.hullkit.kernel.version"
 PROFILE_LABEL = "org.hullkit.kernel.profile"
@@ -43,7 +45,7 @@ def build_image(
     """Fetch, select, lay out, and put layers and image into the store."""
     lower = list({layer.diff_id: layer for image in below for layer in image.layers}.values())
     with context.cache.temp_dir() as work:
-        pool = fetch_pool(context, packages.used, work)
+        pool = fetch_pool(context, packages.used, work, recipe.spec.name)
         base = _base_files(context, store, lower)
         own = []
         for layer in _layers(context, recipe, pool, packages, below, base, hardware):
@@ -53,19 +55,19 @@ def build_image(
             stored = store.add_layer(entries)
             remember_owners(context, stored.diff_id, entries)
             own.append(stored)
-        labels = _labels(recipe, pool, packages.used, below, hardware)
+        labels = _labels(recipe, pool, packages, below, hardware)
         return store.add_image(_config(context, recipe, labels), [*lower, *own])
 
 
-def fetch_pool(context: Context, packages: Sequence[Package], work: Path) -> Pool:
-    """The files of all packages; their contents lie in ``work``."""
-    from hullkit.debian.deb import deb_entries
+def fetch_pool(context: Context, packages: Sequence[Package], work: Path, what: str) -> Pool:
+    """The files of all packages of ``what``; their contents lie in ``work``."""
+    from hullkit.debian.deb import read_packages
     from hullkit.debian.fetch import fetch
 
     pool = Pool()
-    debs = fetch(context, packages)
-    for package in packages:
-        pool.add(deb_entries(context, debs[package.sha256], package, work))
+    debs = fetch(context, packages, what=what)
+    for entries in read_packages(context, debs, packages, work):
+        pool.add(entries)
     return pool
 
 
@@ -95,6 +97,8 @@ def _layers(
             layer.put(_program(layer, "init", guest_binary(context, context.arch)))
         if spec.go is not None:
             _add_go_programs(context, layer, recipe)
+        if spec.build is not None:
+            _add_built_programs(context, layer, recipe, packages)
         if spec.debian is not None:
             layer.take(_selected(context, recipe, pool, packages, below, base))
         add_declared(layer, spec, recipe.folder.path)
@@ -141,9 +145,9 @@ def _base_files(context: Context, store: Store, lower: Sequence[StoredLayer]) ->
     return {entry.path: entry for entry in tree.entries()}
 
 
-def _program(layer: Layer, path: str, binary: Path) -> Entry:
+def _program(layer: Layer, path: str, binary: Path, package: str = "") -> Entry:
     content = FileSlice(binary, 0, binary.stat().st_size)
-    return Entry(path, EntryType.FILE, 0o755, content=content, owner=Owner(image=layer.name))
+    return Entry(path, EntryType.FILE, 0o755, content=content, owner=Owner(image=layer.name, package=package))
 
 
 def _add_go_programs(context: Context, layer: Layer, recipe: Recipe) -> None:
@@ -159,6 +163,15 @@ def _add_go_programs(context: Context, layer: Layer, recipe: Recipe) -> None:
         else:
             first[package] = path
             layer.put(_program(layer, path, go_program(context, recipe, package)))
+
+
+def _add_built_programs(context: Context, layer: Layer, recipe: Recipe, packages: Resolution) -> None:
+    """They belong to the source package."""
+    from hullkit.component.sourcebuild import built_programs
+
+    source = packages.sources[0]
+    for path, binary in sorted(built_programs(context, recipe, packages.sources).items()):
+        layer.put(_program(layer, path, binary, f"{source.name}_{source.version}"))
 
 
 def remember_owners(context: Context, diff_id: str, entries: Iterable[Entry]) -> None:
@@ -185,20 +198,23 @@ def layer_owners(context: Context, diff_id: str) -> dict[str, str]:
 
 
 def _labels(
-    recipe: Recipe, pool: Pool, packages: Sequence[Package], below: Sequence[Image], hardware: Hardware
+    recipe: Recipe, pool: Pool, packages: Resolution, below: Sequence[Image], hardware: Hardware
 ) -> dict[str, str]:
     spec = recipe.spec
-    names = {f"{package.name}={package.version}" for package in packages} | _package_names(below)
+    content = (*packages.used, *packages.source_files)
+    names = {f"{package.name}={package.version}" for package in content} | _package_names(below)
     labels = {
         "org.opencontainers.image.title": spec.name,
         "org.opencontainers.image.description": spec.summary,
         "org.opencontainers.image.licenses": spec.licence,
-        "org.opencontainers.image.version": _version(recipe, packages, below),
+        "org.opencontainers.image.version": _version(recipe, content, below),
         ROLE_LABEL: spec.role,
         PACKAGES_LABEL: " ".join(sorted(names)),
     }
     if spec.upstream is not None:
         labels["org.opencontainers.image.url"] = spec.upstream
+    if packages.toolchain:
+        labels[TOOLCHAIN_LABEL] = " ".join(f"{package.name}={package.version}" for package in packages.toolchain)
     if spec.config is not None:
         labels[CONFIG_LABEL] = json.dumps(spec.config.to_json(), sort_keys=True, separators=(",", ":"))
     if spec.kernel is not None:
@@ -227,7 +243,8 @@ def _version(recipe: Recipe, packages: Sequence[Package], below: Sequence[Image]
 
         return module_version(recipe, version.module)
     if version.package:
-        found = [package.version for package in packages if matches_any([version.package], package.name)]
+        named = {package for package in packages if matches_any([version.package], package.name)}
+        found = list({(package.name, package.version): package.version for package in named}.values())
     else:
         title, label = "org.opencontainers.image.title", "org.opencontainers.image.version"
         found = [image.labels[label] for image in below if image.labels.get(title) == version.component]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 import hullkit
 from hullkit.component.catalogue import Recipe, load_recipe
 from hullkit.component.gosource import go_ids
 from hullkit.component.guest import guest_id
 from hullkit.component.hardware import Hardware
 from hullkit.component.packages import PackageLock, resolve
+from hullkit.component.sourcebuild import build_id, resolve_build
 from hullkit.context import Context
 from hullkit.errors import ConfigError, HullError
 from hullkit.oci.image import Image
@@ -96,7 +99,7 @@ def _image(
     store = Store(context.cache)
     spec = recipe.spec
     below = [_image(context, base, _DEFAULT_HARDWARE, lock, (*above, recipe)) for base in _bases(recipe, above)]
-    packages = resolve(context, recipe, lock)
+    packages = structs.replace(resolve(context, recipe, lock), sources=resolve_build(context, recipe, lock))
     inputs: dict[str, Any] = {
         "recipe": recipe.folder.digest,
         "packages": [package.sha256 for package in packages.used],
@@ -105,6 +108,7 @@ def _image(
         "arch": context.arch,
         "guest": guest_id(context.arch) if spec.guest else "",
         "go": go_ids(recipe, context.arch),
+        "build": build_id(context, recipe, packages.sources),
         "version": hullkit.__version__ if spec.version.hullkit else "",
     }
     identity = step_id("component", inputs, _CODE)

@@ -10,7 +10,7 @@ import msgspec
 from hullkit.component.catalogue import Recipe
 from hullkit.component.globs import matches_any, optional
 from hullkit.context import Context
-from hullkit.debian.package import Package
+from hullkit.debian.package import SOURCE, Package
 from hullkit.errors import ConfigError
 from hullkit.steps import cached_path, step_id
 
@@ -19,13 +19,24 @@ class PackageLock(Protocol):
     """What of a lock matters here (``hullkit.lock``)."""
 
     def packages(self, component: str) -> tuple[Package, ...] | None: ...
+    def builds(self, component: str) -> tuple[Package, ...] | None: ...
 
 
 class Resolution(msgspec.Struct, frozen=True):
-    """``used`` are fetched; ``others`` names the rest of what the roots depend on, for hints."""
+    """``used`` are fetched; ``others`` names the rest of what the roots depend on, for hints; ``sources`` is what
+    programs are compiled from and with (``sourcebuild.resolve_build``)."""
 
     used: tuple[Package, ...] = ()
     others: tuple[str, ...] = ()
+    sources: tuple[Package, ...] = ()
+
+    @property
+    def source_files(self) -> tuple[Package, ...]:
+        return tuple(package for package in self.sources if package.arch == SOURCE)
+
+    @property
+    def toolchain(self) -> tuple[Package, ...]:
+        return tuple(package for package in self.sources if package.arch != SOURCE)
 
 
 def roots(recipe: Recipe, arch: str) -> tuple[str, ...]:

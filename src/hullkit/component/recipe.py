@@ -102,10 +102,27 @@ class GoSource(Definition, frozen=True, kw_only=True):
     tags: Annotated[Strings, Doc("Build tags.")] = ()
 
 
+class BuildSource(Definition, frozen=True, kw_only=True):
+    """Programs compiled from a source package of Debian by Debian's toolchain: offline, in a sandbox, reproducibly."""
+
+    source: Annotated[str, Doc("The source package.", pattern=_NAME, say="lower case letters, digits, + . and -")]
+    patches: Annotated[
+        bool, Doc("Apply Debian's patches; false: upstream's release as it is, and Debian's part is not fetched.")
+    ] = True
+    packages: Annotated[Strings, Doc("What it takes beside a C compiler, make and the tools of a shell script.")] = ()
+    prune: Annotated[Strings, Doc("Packages of the toolchain not followed.")] = ()
+    script: Annotated[
+        str,
+        Doc("Commands for sh -e, in the directory of the source.", example="./configure\nmake"),
+    ]
+    programs: Annotated[dict[str, str], Doc("Path in the image to the program's path in the directory of the source.")]
+    instead: Annotated[str, Doc("The component to use where it cannot be built.")] = ""
+
+
 class Version(Definition, frozen=True, kw_only=True):
     """Where the component's version comes from."""
 
-    package: Annotated[str, Doc("The package whose version it is; a pattern.")] = ""
+    package: Annotated[str, Doc("The package, also a source package, whose version it is; a pattern.")] = ""
     component: Annotated[str, Doc("The component, one of the bases, whose version it is.")] = ""
     module: Annotated[str, Doc("The Go module, one of go.mod's, whose version it is.")] = ""
     hullkit: Annotated[bool, Doc("The version of hullkit.")] = False
@@ -138,6 +155,7 @@ class RecipeSpec(Definition, frozen=True, kw_only=True):
     debian: Annotated[DebianSource | None, Doc("Packages of Debian.")] = None
     kernel: Annotated[KernelSource | None, Doc("A kernel of Debian.")] = None
     go: Annotated[GoSource | None, Doc("Programs in Go.")] = None
+    build: Annotated[BuildSource | None, Doc("Programs built from a source package.")] = None
     guest: Annotated[Literal["init"] | None, Doc("hullkit's own init, as /init.")] = None
     copy: Annotated[dict[str, str], Doc("Files of the packages to put at another path: from, to.")] = msgspec.field(
         default_factory=dict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,14 +27,21 @@ def install(context: Context, name: str, packages: tuple[Package, ...], director
     with context.bus.step(f"unpack the tools {name}"), context.cache.temp_dir() as work:
         made = work / "set"
         root = made / "root"
-        root.mkdir(parents=True)
-        with ThreadPoolExecutor(max(1, context.jobs)) as pool:  # lzma lets other threads run
-            lists = pool.map(lambda package: deb_entries(context, debs[package.sha256], package, work), packages)
-            entries = [entry for found in lists for entry in found]
-        unpack([*entries, *_merged_links(entries)], root)
+        unpack_packages(context, packages, debs, work, root)
         description = _describe(name, root, directory.name)
         (made / "toolset.json").write_text(json.dumps(description))
         context.cache.publish(made, directory)
+
+
+def unpack_packages(
+    context: Context, packages: tuple[Package, ...], debs: Mapping[str, Path], work: Path, root: Path
+) -> None:
+    """Unpack packages (``debs``: SHA-256 → file) as ``root``, a new directory; ``work`` is for temporary files."""
+    root.mkdir(parents=True)
+    with ThreadPoolExecutor(max(1, context.jobs)) as pool:  # lzma lets other threads run
+        lists = pool.map(lambda package: deb_entries(context, debs[package.sha256], package, work), packages)
+        entries = [entry for found in lists for entry in found]
+    unpack([*entries, *_merged_links(entries)], root)
 
 
 def _merged_links(entries: list[Entry]) -> list[Entry]:

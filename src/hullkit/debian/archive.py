@@ -37,13 +37,8 @@ class Archive:
         Opens no socket when the indexes in the cache are less than a day old (unless ``refresh``) or when offline.
         Raises NetworkError, NotFound (suite, architecture, mirror), TrustError (signature, digest, date).
         """
-        debian_arch = DEBIAN_ARCH[check_arch(arch)]
-        path = state_path(context, debian_arch, suites)
         allowed = arch in context.unverified_indexes
-        state = load_state(path)
-        if not _usable(state, context, refresh, allowed):
-            state = _ask(context, path, debian_arch, suites, refresh, allowed)
-        assert state is not None
+        state = open_state(context, DEBIAN_ARCH[check_arch(arch)], suites, refresh=refresh, unverified=allowed)
         if bad := [suite.suite for suite in state.suites if not suite.verified]:
             what = f"the package index of {', '.join(bad)} for {arch}"
             context.bus.warning_once(
@@ -157,9 +152,20 @@ class Archive:
             raise TrustError(f"the index of {candidate.suite} describes {candidate.name!r} badly: {error}") from error
 
 
-def _usable(state: State | None, context: Context, refresh: bool, allowed: bool) -> bool:
+def open_state(
+    context: Context, arch: str, suites: tuple[str, ...], *, refresh: bool = False, unverified: bool = False
+) -> State:
+    """The indexes of Debian's ``arch`` (or "source"): those in the cache, or those of the mirror; as Archive.open."""
+    path = state_path(context, arch, suites)
+    state = load_state(path)
+    if state is not None and _usable(state, context, refresh, unverified):
+        return state
+    return _ask(context, path, arch, suites, refresh, unverified)
+
+
+def _usable(state: State, context: Context, refresh: bool, allowed: bool) -> bool:
     """Whether a state needs no question to the mirror."""
-    if state is None or not all(index_path(context, suite.index).is_dir() for suite in state.suites):
+    if not all(index_path(context, suite.index).is_dir() for suite in state.suites):
         return False
     if not allowed and not all(suite.verified for suite in state.suites):
         return False

@@ -1,4 +1,4 @@
-"""Fetching packages: in parallel, verified, each once into ``debian/pool/SHA256.deb`` of the cache."""
+"""Fetching packages: in parallel, verified, each once into ``debian/pool/SHA256.deb`` (sources: ``.src``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from hullkit.context import Context
 from hullkit.debian.mirror import Mirror, find_mirror, snapshot_bases
-from hullkit.debian.package import Package, checked
+from hullkit.debian.package import SOURCE, Package, checked
 from hullkit.errors import NetworkError, NotFound
 from hullkit.net import Http, OnBytes
 
@@ -17,7 +17,8 @@ _THREADS = 8
 
 
 def pool_path(context: Context, package: Package) -> Path:
-    return context.cache.path("debian", "pool", f"{package.sha256}.deb")
+    suffix = ".src" if package.arch == SOURCE else ".deb"
+    return context.cache.path("debian", "pool", package.sha256 + suffix)
 
 
 class _Stopped(Exception):

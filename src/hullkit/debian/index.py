@@ -1,6 +1,6 @@
 """A package index in a form that is quick to ask: only the fields the resolver needs, and where each package begins.
 
-A directory of the cache, made once per Packages file and named by its digest:
+A directory of the cache, made once per Packages (or Sources) file and named by its digest:
 ``paragraphs`` (the Packages file with the wanted fields only) and ``names`` (MessagePack: name → [offset, length], and
 virtual name → names of the packages that provide it). Opening reads ``names`` (3 MB for
 Debian main) and maps the rest. ``state.INDEX_FORMAT`` numbers this layout.
@@ -25,6 +25,7 @@ _PARAGRAPH_MAX = 16 << 20
 _WANTED = (
     rb"Package|Version|Architecture|Source|Depends|Pre-Depends|Recommends|Provides|Conflicts|Breaks|Filename|Size|SHA256"
     rb"|Essential|Protected|Priority|Multi-Arch"
+    rb"|Format|Directory|Checksums-Sha256"  # of a Sources file (deb-src-control(5))
 )
 _FIELD = re.compile(rb"^(?:" + _WANTED + rb"):[^\n]*(?:\n[ \t][^\n]*)*", re.MULTILINE)
 _PRIORITIES = {"required": 0, "important": 1, "standard": 2, "optional": 3}

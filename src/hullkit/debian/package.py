@@ -9,6 +9,8 @@ from typing import Any
 
 from hullkit.errors import ConfigError
 
+#: the ``arch`` of source packages
+SOURCE = "source"
 _PATTERNS = {
     "name": r"[a-z0-9][a-z0-9+.-]+",
     "version": r"[A-Za-z0-9][A-Za-z0-9.+~:-]*",
@@ -24,11 +26,11 @@ _PATTERNS = {
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One .deb of an archive.
+    """One .deb of an archive, or (``arch`` "source") one file of a source package.
 
-    ``arch`` is Debian's name or "all"; ``path`` is relative to the mirror's base; ``size`` is the .deb's in bytes;
-    ``time`` is the Unix time of the index it was found in (0: unknown). Two packages with the same ``sha256`` are the
-    same bytes: build ids should use that, since ``time`` and ``suite`` may change without the package changing.
+    ``arch`` is Debian's name, "all" or "source"; ``path`` is relative to the mirror's base; ``size`` is the file's in
+    bytes; ``time`` is the Unix time of the index it was found in (0: unknown). Two packages with the same
+    ``sha256`` are the same bytes: build ids should use that, since ``time`` and ``suite`` may change without them.
     """
 
     name: str
@@ -44,6 +46,11 @@ class Package:
 
     def __str__(self) -> str:
         return f"{self.name} {self.version} ({self.arch})"
+
+    @property
+    def key(self) -> str:
+        """Tells apart all packages of one lock: NAME_VERSION_ARCH, of a source package's file the file's name."""
+        return self.path.rpartition("/")[2] if self.arch == SOURCE else f"{self.name}_{self.version}_{self.arch}"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -14,6 +14,7 @@ from hullkit.context import DEBIAN_ARCH, Context
 from hullkit.debian.index import build_index
 from hullkit.debian.keys import verify_signed_text
 from hullkit.debian.mirror import find_mirror, is_security
+from hullkit.debian.package import SOURCE
 from hullkit.debian.release import Release, check_release, parse_release
 from hullkit.debian.state import State, SuiteState, index_path, refuse_older
 from hullkit.errors import HullError, NotFound, TrustError
@@ -80,7 +81,7 @@ class _Fetcher:
 
 def _suite(fetcher: _Fetcher, release: Release, arch: str, unverified: bool) -> SuiteState:
     suite, base = fetcher.suite, fetcher.base
-    below = f"{COMPONENT}/binary-{arch}/Packages"
+    below = f"{COMPONENT}/source/Sources" if arch == SOURCE else f"{COMPONENT}/binary-{arch}/Packages"
     suffix = next((end for end in (".xz", ".gz", "") if below + end in release.files), None)
     if suffix is None:
         raise NotFound(f"{suite} at {base} has no packages for {arch}")
@@ -91,8 +92,9 @@ def _suite(fetcher: _Fetcher, release: Release, arch: str, unverified: bool) -> 
             plain = _fetch(fetcher, below + suffix, release)
         except (TrustError, NotFound) as error:
             if not unverified:
-                name = next(name for name, debian in DEBIAN_ARCH.items() if debian == arch)
-                hint = f"a mirror in mid-sync? Try later or another one, or --allow-unverified-index {name}"
+                hint = "a mirror in mid-sync? Try later or another one"
+                if name := next((name for name, debian in DEBIAN_ARCH.items() if debian == arch), None):
+                    hint += f", or --allow-unverified-index {name}"
                 raise type(error)(f"the index of {suite} for {arch}: {error.message}", hint=hint) from error
             verified = False
             plain = _fetch(fetcher, below + suffix, None)

@@ -4,12 +4,14 @@
         "codecs": {NAME: VERSION},
         "recipes": {COMPONENT: SHA256 of its recipe},
         "components": {COMPONENT: [PACKAGE KEY, ...]},
+        "builds": {COMPONENT: [KEY of a package or source file, ...]},
         "tools": {TOOLSET: [PACKAGE KEY, ...]},
         "images": {REFERENCE: DIGEST of what the registry gives for it},
         "packages": {PACKAGE KEY: {name, version, arch, suite, path, sha256, size, source, source_version, time}}}}}
 
-A package key is NAME_VERSION_ARCH. Every package carries the time of the index it came from, by which Debian's
-snapshot archive can find it once mirrors have dropped it. Keys are sorted: the same pins are the same bytes.
+A package key is NAME_VERSION_ARCH; that of a file of a source package is its own name. Every package carries the time
+of the index it came from, by which Debian's snapshot archive can find it once mirrors have dropped it. Keys are sorted:
+the same pins are the same bytes.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ class Pins:
     codecs: Mapping[str, str] = field(default_factory=dict)
     #: canonical reference → digest of the index or manifest
     images: Mapping[str, str] = field(default_factory=dict)
+    #: component → the source packages and the toolchain that its programs are built with
+    builds: Mapping[str, tuple[Package, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Lock:
     def packages(self, component: str) -> tuple[Package, ...] | None:
         """The packages of a component. What the lock does not know: None, or DriftError when strict."""
         return self._find(self.pins.components, "component", component)
+
+    def builds(self, component: str) -> tuple[Package, ...] | None:
+        """What the programs of a component are built from and with, by the same rule."""
+        return self._find(self.pins.builds, "build of the component", component)
 
     def tools(self, toolset: str) -> tuple[Package, ...] | None:
         """The packages of a set of host tools, by the same rule."""
@@ -122,19 +130,16 @@ def _read(path: Path) -> dict[str, Any]:
     return architectures
 
 
-def _key(package: Package) -> str:
-    return f"{package.name}_{package.version}_{package.arch}"
-
-
 def _render(pins: Pins) -> dict[str, Any]:
-    groups = (*pins.components.values(), *pins.tools.values())
-    packages = {_key(package): package.to_json() for group in groups for package in group}
+    groups = (*pins.components.values(), *pins.builds.values(), *pins.tools.values())
+    packages = {package.key: package.to_json() for group in groups for package in group}
     return {
         "codecs": dict(pins.codecs),
         "recipes": dict(pins.recipes),
         "images": dict(pins.images),
-        "components": {name: sorted(map(_key, group)) for name, group in pins.components.items()},
-        "tools": {name: sorted(map(_key, group)) for name, group in pins.tools.items()},
+        "components": {name: sorted(package.key for package in group) for name, group in pins.components.items()},
+        "builds": {name: sorted(package.key for package in group) for name, group in pins.builds.items()},
+        "tools": {name: sorted(package.key for package in group) for name, group in pins.tools.items()},
         "packages": packages,
     }
 
@@ -148,6 +153,7 @@ def _parse(data: Any, what: str) -> Pins:
 
         recipes, codecs = dict(data["recipes"]), dict(data["codecs"])
         images = {str(name): check_digest(digest) for name, digest in data.get("images", {}).items()}
-        return Pins(groups("components"), recipes, groups("tools"), codecs, images)
+        builds = groups("builds") if "builds" in data else {}
+        return Pins(groups("components"), recipes, groups("tools"), codecs, images, builds)
     except (KeyError, TypeError, AttributeError, ValueError, TrustError) as error:
         raise ConfigError(f"{what}: the lock is damaged", hint=_HINT) from error
