@@ -61,13 +61,13 @@ def build_image(
 
 def fetch_pool(context: Context, packages: Sequence[Package], work: Path, what: str) -> Pool:
     """The files of all packages of ``what``; their contents lie in ``work``."""
-    from hullkit.debian.deb import read_packages
+    from hullkit.debian.deb import deb_entries
     from hullkit.debian.fetch import fetch
 
     pool = Pool()
     debs = fetch(context, packages, what=what)
-    for entries in read_packages(context, debs, packages, work):
-        pool.add(entries)
+    for package in packages:
+        pool.add(deb_entries(context, debs[package.sha256], package, work))
     return pool
 
 
