@@ -66,7 +66,7 @@ def fetch_pool(context: Context, packages: Sequence[Package], work: Path, what: 
 
     pool = Pool()
     debs = fetch(context, packages, what=what)
-    for package in packages:
+    for package in packages:  # several at once cost memory and bring no time: components are built side by side
         pool.add(deb_entries(context, debs[package.sha256], package, work))
     return pool
 

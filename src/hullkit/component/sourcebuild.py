@@ -103,7 +103,7 @@ def built_programs(context: Context, recipe: Recipe, packages: Sequence[Package]
                 hint=_instead(build),
             )
         sources, toolchain = _split(packages)
-        files = fetch(context, sources)
+        files = fetch(context, sources, what=f"the source of {build.source}")
         tree = toolchain_tree(context, toolchain)
         with context.bus.step(f"build {build.source} from source"), context.cache.temp_dir() as work:
             patches = _lay_out([(file, files[file.sha256]) for file in sources], work, build)

@@ -61,7 +61,7 @@ def _install(context: Context, packages: tuple[Package, ...], directory: Path) -
     from hullkit.component.toolsinstall import unpack_packages
     from hullkit.debian.fetch import fetch
 
-    debs = fetch(context, packages)
+    debs = fetch(context, packages, what="the toolchain")
     with context.bus.step("unpack the toolchain"), context.cache.temp_dir() as work:
         root = work / "set" / "root"
         unpack_packages(context, packages, debs, work, root)
