@@ -338,7 +338,7 @@ func (c *Client) bind(now sys.Time) {
 	if lease.End == sys.Never {
 		text += ", for ever"
 	} else {
-		text += ", for " + strconv.Itoa(int((lease.End-now)/sys.Second)) + " s"
+		text += ", for " + strconv.Itoa(int((lease.End-now+sys.Second/2)/sys.Second)) + " s"
 	}
 	c.link.Log(text)
 }

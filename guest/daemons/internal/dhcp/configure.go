@@ -17,14 +17,14 @@ const (
 // and routes. What an earlier lease left is removed.
 func (p *port) Configure(lease *Lease) error {
 	p.lease = lease
+	// first: addresses of one network go with the first of them
+	p.clearAddresses(lease)
 	var err error
 	if lease != nil {
-		err = p.setAddress(lease)
-	}
-	p.clearAddresses(lease)
-	if lease != nil && err == nil {
-		p.setMTU(lease.MTU)
-		p.setRoutes(lease)
+		if err = p.setAddress(lease); err == nil {
+			p.setMTU(lease.MTU)
+			p.setRoutes(lease)
+		}
 	}
 	p.changed()
 	return err

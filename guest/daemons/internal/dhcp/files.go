@@ -18,6 +18,9 @@ const (
 	maxStatus  = 1 << 16
 )
 
+// files are where the service writes to.
+type files struct{ status, resolver string }
+
 // resolverText is what resolv.conf(5) says by all leases: the domains and name servers of the first interfaces first.
 func resolverText(leases []*Lease) string {
 	var search []string

@@ -10,6 +10,7 @@ import (
 // service runs a client for each interface.
 type service struct {
 	options Options
+	files   files
 	ports   []*port
 	events  int // the socket that tells of interfaces
 	written string
@@ -33,7 +34,7 @@ func Main(arguments []string) int {
 		sys.Print(text)
 		return 0
 	}
-	if err := run(options); err != nil {
+	if err := run(options, files{statusFile, resolvConf}); err != nil {
 		sys.Log("dhcp: ", err.Error())
 		return 1
 	}
@@ -41,8 +42,8 @@ func Main(arguments []string) int {
 }
 
 // run ends with the first lease when it is to be oneshot, else only when something is wrong.
-func run(options Options) error {
-	s := &service{options: options}
+func run(options Options, files files) error {
+	s := &service{options: options, files: files}
 	var err error
 	if s.events, err = sys.NetlinkSocket(sys.GroupLink); err != nil {
 		return err
@@ -52,7 +53,7 @@ func run(options Options) error {
 		end = sys.Now() + options.Timeout
 	}
 	// nothing of an earlier run is true any more
-	s.write(statusFile, "")
+	s.write(s.files.status, "")
 	if err := s.look(); err != nil {
 		return err
 	}
@@ -183,10 +184,10 @@ func (s *service) changed() {
 		}
 	}
 	s.bound = s.bound || len(leases) > 0
-	s.write(statusFile, text)
+	s.write(s.files.status, text)
 	// a resolv.conf of somebody else stays when no server names any name server
 	if text := resolverText(leases); text != s.written {
-		s.write(resolvConf, text)
+		s.write(s.files.resolver, text)
 		s.written = text
 	}
 }
