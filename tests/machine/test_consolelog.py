@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hullkit.cache import Cache
 from hullkit.errors import HostError
 from hullkit.machine import consolelog
 from hullkit.machine.consolelog import ConsoleLog
@@ -72,6 +76,40 @@ def test_a_guest_that_never_stops_does_not_fill_the_disk(tmp_path: Path, monkeyp
         log.feed(b"still watched\n" + PANIC)
         assert log.symptom is not None
     assert 10000 <= (tmp_path / "log").stat().st_size < 10100
+
+
+def test_each_run_has_a_log_of_its_own_and_the_last_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consolelog, "KEPT_LOGS", 3)
+    cache = Cache(tmp_path / "cache")
+    last = cache.path("machine", "console.log")
+    last.write_text("a plain file, as older versions had it")
+    kept = []
+    for number in range(5):
+        day = time.gmtime(86400 * number)
+        clock = SimpleNamespace(strftime=time.strftime, gmtime=lambda day=day: day)
+        monkeypatch.setattr(consolelog, "time", clock)
+        with cache.temp_dir() as work:
+            (work / "console.log").write_text(str(number))
+            kept.append(consolelog.keep_log(cache, work / "console.log"))
+        assert last.is_symlink() and last.read_text() == str(number)
+    assert [path.exists() for path in kept] == [False, False, True, True, True]
+    assert kept[2].read_text() == "2" and kept[2].parent == cache.root / "machine" / "consoles"
+    assert not list((cache.root / "tmp").iterdir())
+
+
+def test_runs_side_by_side_keep_their_logs(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+
+    def one(text: str) -> Path:
+        with cache.temp_dir() as work:
+            (work / "console.log").write_text(text)
+            return consolelog.keep_log(cache, work / "console.log")
+
+    texts = [str(number) for number in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        kept = list(pool.map(one, texts))
+    assert [path.read_text() for path in kept] == texts
+    assert cache.path("machine", "console.log").read_text() in texts
 
 
 def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hullkit.context import Context
 from hullkit.errors import ConfigError, ToolError
 from hullkit.machine import disk, kvm, ports, qemu
 from hullkit.machine.boot import Boot
-from hullkit.machine.consolelog import ConsoleLog
+from hullkit.machine.consolelog import ConsoleLog, keep_log
 from hullkit.machine.control import Container, printable
 from hullkit.machine.monitor import Monitor
 from hullkit.machine.options import MIB, MachineOptions, Publish
@@ -45,8 +45,8 @@ def run_check(
     """Boot and check; the report says ``ok``, or who is to blame.
 
     ``http_checks`` are asked from the host too where their port is published. ``hold``: seconds that the system stays
-    up after its checks (SIGINT ends that early). The console goes to ``console_log``, else to ``machine/console.log``
-    in the cache. Raises HostError, ConfigError, NotFound or ToolError when the machine cannot even be started.
+    up after its checks (SIGINT ends that early). The console goes to ``console_log``, else into the cache
+    (``keep_log``). Raises HostError, ConfigError, NotFound or ToolError when the machine cannot even be started.
     """
     ports.check_free(options.publish)
     disk.prepare(context, options.disks)
@@ -69,7 +69,7 @@ def run_check(
         run = Run(context, options, session, http_checks, hold, accel)
         failures, checks = run.go()
         machine.kill()
-        kept = console_log or context.cache.publish(log.path, context.cache.path("machine", "console.log"))
+        kept = console_log or keep_log(context.cache, log.path)
         return make_report(boot, options, session, accel, failures, checks, kept)
 
 

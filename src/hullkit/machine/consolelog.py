@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
+import time
 from collections import deque
 from pathlib import Path
 from types import TracebackType
 
-from hullkit.cache import host_errors
+from hullkit.cache import Cache, host_errors
 from hullkit.errors import HostError
 from hullkit.machine.control import printable
 
@@ -18,6 +21,8 @@ AFTER_SYMPTOM = 10
 _MAX_LINE = 4096
 #: a guest that never stops writing does not fill the disk
 MAX_LOG = 64 << 20
+#: logs of earlier runs that stay in the cache
+KEPT_LOGS = 20
 
 _PREFIX = re.compile(rb"^(?:<\d+>)?\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ")
 #: how a kernel line begins -> who is to blame
@@ -27,6 +32,19 @@ _SYMPTOMS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"Initramfs unpacking failed"), "initramfs"),
     (re.compile(rb"Out of memory: Killed process"), "memory"),
 )
+
+
+def keep_log(cache: Cache, log: Path) -> Path:
+    """Move the finished log of a run into the cache: ``machine/consoles/TIME-RANDOM.log``, each run's own, of which the
+    last KEPT_LOGS stay. ``machine/console.log`` leads to the one that was kept last."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    kept = cache.publish(log, cache.path("machine", "consoles", f"{stamp}-{secrets.token_hex(4)}.log"))
+    link = log.with_name("link")
+    link.symlink_to(os.path.join(kept.parent.name, kept.name))
+    os.replace(link, cache.path("machine", "console.log"))
+    for old in sorted(kept.parent.glob("*.log"))[:-KEPT_LOGS]:
+        old.unlink(missing_ok=True)
+    return kept
 
 
 class ConsoleLog:
