@@ -103,6 +103,7 @@ class ExecCheck(Definition, frozen=True, kw_only=True):
     container: Annotated[str, Doc("Name of the service to run it in.")]
     command: Annotated[tuple[str, ...], Doc("Program and arguments.")]
     exit: Annotated[int, Doc("Expected exit status.", at_least=0, at_most=255)] = 0
+    contains: Annotated[str | None, Doc("Text that its output must contain.")] = None
 
 
 class Check(Definition, frozen=True, kw_only=True):
