@@ -30,12 +30,12 @@ _ROOM = 128 << 20
 
 @dataclass(frozen=True)
 class Flavour:
-    """``packages`` are added to those that Debian calls required, and apt; ``enable`` are units."""
+    """``packages`` are added to those that Debian calls required, and apt; ``units`` are words for systemctl."""
 
     name: str
     packages: str
     files: dict[str, str]
-    enable: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
 
 
 #: what the recipes of Debian's own "genericcloud" images (the cloud team's debian-cloud-images) name
@@ -58,7 +58,7 @@ SMALL = Flavour(
     "debian-small",
     "linux-image-cloud-{arch} systemd-sysv udev rng-tools5",
     {"etc/systemd/network/10-dhcp.network": "[Match]\nName=en*\n[Network]\nDHCP=ipv4\n"},
-    ("systemd-networkd.service",),
+    ("enable systemd-networkd.service", "mask getty-static.service"),
 )
 #: for both. The machine has booted before: a first boot makes host keys and ids, and takes longer
 _FILES = {
@@ -79,7 +79,7 @@ def mmdebstrap(flavour: Flavour, mirrors: dict[str, str], arch: str, out: Path) 
         source.write_text(text)
         source.chmod(0o600 if "netplan" in path else 0o644)
         command.append(f"--customize-hook=upload {source} /{path}")
-    command += [f'--customize-hook=systemctl --root="$1" enable {unit}' for unit in flavour.enable]
+    command += [f'--customize-hook=systemctl --root="$1" {words}' for words in flavour.units]
     sources = [f"deb {mirrors[suite]} {suite} main" for suite in DEFAULT_SUITES]
     subprocess.run([*command, DEFAULT_SUITES[0], str(out), *sources], check=True)
 

@@ -82,7 +82,7 @@ def load_foreign(context: Context, path: Path) -> Foreign:
     """Read a machine file. Raises ConfigError with a position, NotFound for a file that is not there."""
     spec, problems = _read(path)
     place = path.resolve().parent
-    cmdline = command_line(spec.cmdline.encode("ascii", "replace"), path)
+    cmdline = command_line(spec.cmdline.encode(), path)
     files = {}
     for key, name in (("kernel", spec.kernel), ("initrd", spec.initrd), ("disk", spec.disk), ("root", spec.root)):
         if name is None:
