@@ -66,7 +66,7 @@ def disk_row(measured: dict[str, Any]) -> list[str]:
     packages = {part["package"].partition("_")[0] for part in real} - {""}
     # two addresses, or two versions of IP, are one port
     ports = {(each["protocol"].rstrip("6"), each["port"]) for each in surface["ports"] if not each["private"]}
-    services = [each for each in surface["containers"] if each["kind"] == "service"]
+    services = [each for each in surface["containers"] if each["kind"] == "services"]
     mighty = sum("CAP_SYS_ADMIN" in each["capabilities"] for each in services)
     open_ = sum(each["seccomp"] == "unconfined" for each in services)
     return [

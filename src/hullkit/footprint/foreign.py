@@ -175,7 +175,7 @@ def _service(container: ContainerReport, programs: int) -> ContainerSurface | No
         return None
     return ContainerSurface(
         name=container.name,
-        kind="service",
+        kind="services",
         component=container.name,
         user=rights.user,
         capabilities=rights.capabilities,
