@@ -7,6 +7,7 @@ import os
 import random
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,8 +156,23 @@ def test_failure_leaves_nothing(context: Context, tmp_path: Path, monkeypatch: p
 def test_the_id_names_tool_and_options(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     first = erofs_id(context)
     assert "mkfs.erofs" in first and "-zzstd" in first
+    assert erofs_id(context, release=True) != first
     monkeypatch.setattr(erofs, "EROFS_OPTIONS", ("-zlz4",))
     assert erofs_id(context) != first
+
+
+def test_a_release_is_smaller_and_holds_the_same(context: Context, tmp_path: Path) -> None:
+    entries = [file("program", Path(sys.executable).read_bytes()[:4_000_000])]
+    sizes, contents = [], []
+    for release in (False, True):
+        directory = tmp_path / str(release)
+        directory.mkdir()
+        made = image(context, directory, entries, release=release)
+        sizes.append(made.stat().st_size)
+        root = extracted(context, made)
+        contents.append({path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()})
+    assert sizes[1] < 0.95 * sizes[0]
+    assert contents[0] == contents[1]
 
 
 def material(size: int) -> list[Entry]:

@@ -40,9 +40,18 @@ _APK_DATABASE = "lib/apk/db/installed"
 _ZSTD_SINCE = (5, 9)
 
 
-def assemble_flat(context: Context, config: SystemConfig, images: Images, name: str, options: FlatOptions) -> System:
-    """Assemble the flat layout. Errors of the images, and of configuration that is wrong only together with them."""
-    return _Flat(context, config, images, options).system(name)
+def assemble_flat(
+    context: Context,
+    config: SystemConfig,
+    images: Images,
+    name: str,
+    options: FlatOptions,
+    *,
+    release: bool = False,
+) -> System:
+    """Assemble the flat layout; ``release``: its initramfs is as small as it can be. Errors of the
+    images, and of configuration that is wrong only together with them."""
+    return _Flat(context, config, images, options).system(name, release)
 
 
 class _Flat:
@@ -66,10 +75,10 @@ class _Flat:
             )
         return InputTar.open(path, self._config)
 
-    def system(self, name: str) -> System:
+    def system(self, name: str, release: bool) -> System:
         kernel = self._kernel()
         boot = [entry for entry in kernel if is_boot_file(entry)]
-        segments = Segments(self._compression(boot))
+        segments = Segments(self._compression(boot), release=release)
         if isinstance(kernel, KernelFiles):
             segments.kernel(kernel)
         else:

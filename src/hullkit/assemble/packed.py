@@ -7,7 +7,7 @@ each container. A changed line makes a new generated image and repacks nothing e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -40,9 +40,11 @@ _ROOT_DIRECTORIES = ("dev", "proc", "sys", "run", "tmp", "var", "etc", "root", "
 _RESOLV_CONF = "/run/resolvconf/resolv.conf"
 
 
-def assemble_packed(context: Context, config: SystemConfig, images: Images, name: str) -> System:
+def assemble_packed(
+    context: Context, config: SystemConfig, images: Images, name: str, *, release: bool = False
+) -> System:
     """Assemble a system whose initramfs carries the store of erofs images (it lives in RAM); ``on_disk`` is the same
-    system with its store on a disk."""
+    system with its store on a disk. ``release``: the images are as small as they can be."""
     init = images.hullkit_init(config)
     if init is None:
         raise ConfigError(
@@ -54,12 +56,13 @@ def assemble_packed(context: Context, config: SystemConfig, images: Images, name
     if images.kernel is not None:
         root_images.insert(0, images.kernel.without(config.kernel.binary_file))
     found = list(containers(config, images, hardened=True))
-    store = _Store(context, [*root_images, *(container.image for container in found)])
+    packer = _Packer(context, release)
+    store = _Store(packer, [*root_images, *(container.image for container in found)])
 
     root = Overlay(stacked(root_images))
     _root_skeleton(root, found)
     add_files(root, config, container_ids(config))
-    generated = _generated_image(context, root, found)
+    generated = _generated_image(packer, root, found)
 
     told = []
     for container in found:
@@ -123,7 +126,33 @@ class _Packed:
         self.entry = Entry(f"{_STORE}/{identity}.erofs", EntryType.FILE, 0o444, content=self.content, owner=owner)
 
 
-def _generated_image(context: Context, root: Overlay, found: Sequence[Container]) -> _Packed:
+class _Packer:
+    """Makes erofs images, each once for its content, tool and compression."""
+
+    def __init__(self, context: Context, release: bool) -> None:
+        self.context = context
+        self._release = release
+        self._tool = erofs_id(context, release=release)
+
+    def layer(self, image: SystemImage, layer: Layer) -> _Packed:
+        def make(path: Path) -> None:
+            with self.context.bus.step(f"pack layer {layer.diff_id[7:19]} of {image.reference}"):
+                self._make(image.layer_entries(layer), path, whiteouts=True)
+
+        return self._once(layer.diff_id, make, Owner(image=image.reference, layer=layer.diff_id))
+
+    def generated(self, entries: Sequence[Entry]) -> _Packed:
+        return self._once(fingerprint(entries), lambda path: self._make(entries, path), _OWNER)
+
+    def _once(self, content: str, make: Callable[[Path], None], owner: Owner) -> _Packed:
+        identity = step_id("erofs", [self._tool, content], _CODE)[:_ID_LENGTH]
+        return _Packed(identity, cached_path(self.context, "erofs", identity, make, suffix=".erofs"), owner)
+
+    def _make(self, entries: Iterable[Entry], path: Path, *, whiteouts: bool = False) -> None:
+        make_erofs(self.context, entries, path, whiteouts=whiteouts, release=self._release)
+
+
+def _generated_image(packer: _Packer, root: Overlay, found: Sequence[Container]) -> _Packed:
     """What this configuration adds: ``root`` and a directory for each container's bundle."""
     tree = Tree()
     for top in ("root", *(container.bundle for container in found)):
@@ -135,24 +164,20 @@ def _generated_image(context: Context, root: Overlay, found: Sequence[Container]
         add_mount_points(overlay, container.spec, root)
         for entry in overlay.entries():
             tree.add(replace(entry, path=f"{container.bundle}/{entry.path}"))
-    entries = list(tree.entries())
-    identity = step_id("erofs", [erofs_id(context), fingerprint(entries)], _CODE)[:_ID_LENGTH]
-    path = cached_path(context, "erofs", identity, lambda made: make_erofs(context, entries, made), suffix=".erofs")
-    return _Packed(identity, path, _OWNER)
+    return packer.generated(list(tree.entries()))
 
 
 class _Store:
     """The erofs images of all layers in use, each once."""
 
-    def __init__(self, context: Context, images: Sequence[SystemImage]) -> None:
+    def __init__(self, packer: _Packer, images: Sequence[SystemImage]) -> None:
         wanted: dict[str, tuple[SystemImage, Layer]] = {}
         for image in images:
             for layer in image.layers:
                 wanted.setdefault(layer.diff_id, (image, layer))
-        tool = erofs_id(context)
         # mkfs.erofs works on one core for the most part: several layers at a time
-        with ThreadPoolExecutor(max_workers=context.jobs) as pool:
-            packed = pool.map(lambda each: _packed_layer(context, tool, *each), wanted.values())
+        with ThreadPoolExecutor(max_workers=packer.context.jobs) as pool:
+            packed = pool.map(lambda each: packer.layer(*each), wanted.values())
             self._packed = dict(zip(wanted, packed, strict=True))
 
     def references(self, image: SystemImage) -> list[str]:
@@ -161,14 +186,3 @@ class _Store:
 
     def packed(self) -> list[_Packed]:
         return list(self._packed.values())
-
-
-def _packed_layer(context: Context, tool: str, image: SystemImage, layer: Layer) -> _Packed:
-    identity = step_id("erofs", [tool, layer.diff_id], _CODE)[:_ID_LENGTH]
-
-    def make(path: Path) -> None:
-        with context.bus.step(f"pack layer {layer.diff_id[7:19]} of {image.reference}"):
-            make_erofs(context, image.layer_entries(layer), path, whiteouts=True)
-
-    path = cached_path(context, "erofs", identity, make, suffix=".erofs")
-    return _Packed(identity, path, Owner(image=image.reference, layer=layer.diff_id))

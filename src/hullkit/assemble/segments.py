@@ -14,6 +14,7 @@ from hullkit.tree.entry import Entry
 
 #: quick, since a changed image is compressed while somebody waits
 _LEVELS: Mapping[Compression, int] = {"none": 0, "zstd": 3, "gzip": 3}
+_RELEASE_LEVELS: Mapping[Compression, int] = {"none": 0, "zstd": 19, "gzip": 9}
 
 
 def records(location: str, source: str) -> dict[str, str]:
@@ -24,8 +25,9 @@ def records(location: str, source: str) -> dict[str, str]:
 class Segments:
     """Segments in order, all compressed in one way."""
 
-    def __init__(self, compression: Compression) -> None:
+    def __init__(self, compression: Compression, *, release: bool = False) -> None:
         self._compression = compression
+        self._level = (_RELEASE_LEVELS if release else _LEVELS)[compression]
         self.made: list[Segment] = []
         #: every image whose files are in a segment, and the directory where they lie
         self.images: list[tuple[SystemImage, str]] = []
@@ -49,5 +51,4 @@ class Segments:
         self._append("kernel", kernel, records("kernel", source), identity)
 
     def _append(self, name: str, entries: Iterable[Entry], records: Mapping[str, str], identity: str = "") -> None:
-        level = _LEVELS[self._compression]
-        self.made.append(Segment(name, entries, self._compression, level, identity, records))
+        self.made.append(Segment(name, entries, self._compression, self._level, identity, records))

@@ -23,11 +23,12 @@ _SUPERVISION = ("restart", "requires", "after", "ready", "stop", "logs")
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """``layout`` overrides the configuration's; ``lock`` pins packages and images; ``pull`` asks the registries even
-    for images that the cache has; ``flat`` is for the flat layout."""
+    for images that the cache has; ``release``: compress for size, not for speed; ``flat`` is for the flat layout."""
 
     layout: str | None = None
     lock: Lock | None = None
     pull: bool = False
+    release: bool = False
     flat: FlatOptions = field(default_factory=FlatOptions)
 
 
@@ -46,10 +47,10 @@ def build_system(context: Context, config: SystemConfig, name: str, options: Bui
         _check_packed(config, options.flat)
         from hullkit.assemble.packed import assemble_packed
 
-        return assemble_packed(context, config, images, name)
+        return assemble_packed(context, config, images, name, release=options.release)
     from hullkit.assemble.flat import assemble_flat
 
-    return assemble_flat(context, config, images, name, options.flat)
+    return assemble_flat(context, config, images, name, options.flat, release=options.release)
 
 
 def _check_packed(config: SystemConfig, options: FlatOptions) -> None:

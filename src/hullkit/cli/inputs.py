@@ -22,11 +22,12 @@ _OPTIONS = [
     click.option("--name", help="Name of the system and prefix of its outputs.  [default: base name of the last FILE]"),
     click.option("--layout", type=click.Choice(["packed", "flat"]), help="How root file systems are stored."),
     click.option("--pull", is_flag=True, help="Ask the registries even for images that are in the cache."),
+    click.option("--release", is_flag=True, help="Compress for size: a smaller system, slower to make."),
     click.option("--locked", is_flag=True, help="Use the lock beside FILE, and refuse anything that differs from it."),
     click.option("--lock-file", type=click.Path(path_type=Path), help="The lock to use.  [default: FILE with .lock]"),
 ]
 #: names of these options, but FILE
-INPUTS = ("name", "layout", "pull", "locked", "lock_file")
+INPUTS = ("name", "layout", "pull", "release", "locked", "lock_file")
 
 
 def input_options(function: Function) -> Function:
@@ -67,6 +68,7 @@ def load_system(
     name: str | None,
     layout: str | None,
     pull: bool,
+    release: bool,
     locked: bool,
     lock_file: Path | None,
     budget: bool = True,
@@ -83,7 +85,7 @@ def load_system(
     lock = find_lock(lock_path(files, lock_file), context.arch, required=locked or lock_file is not None, strict=locked)
     if lock is not None:
         context = with_lock(context, host_tools, lock)
-    options = BuildOptions(layout=layout, lock=lock, pull=pull, **more)
+    options = BuildOptions(layout=layout, lock=lock, pull=pull, release=release, **more)
     system = build_system(context, config, name_of(files, name), options)
     if budget and config.budget is not None:
         from hullkit.footprint.enforce import hold_to_budget

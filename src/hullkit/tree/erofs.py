@@ -17,26 +17,37 @@ from hullkit.tree.tar import write_tar
 from hullkit.tree.tree import Tree, is_whiteout, whiteout_target
 
 _UUID = "5d2c9f0e-6c1b-4b7e-9a64-1f0c3d8e7b52"
-#: zstd level 3 in 64 KiB clusters: small, and quick to make and to read; every file gets the time 0
-EROFS_OPTIONS = ("-zzstd,3", "-C65536", "-Eztailpacking", "-T0", f"-U{_UUID}", "--quiet")
+#: 64 KiB clusters: larger ones save little and make a page that is read alone dear; every file gets the time 0
+EROFS_OPTIONS = ("-C65536", "-Eztailpacking", "-T0", f"-U{_UUID}", "--quiet")
+#: quick to make and to read
+_COMPRESSION = "-zzstd,3"
+#: a fifth smaller, four times as long to make, and a tenth longer to boot (docs/footprint.md)
+_RELEASE_COMPRESSION = "-zlzma,9"
 _TOOL = "mkfs.erofs"
 # Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories"
 _OVERLAY = "trusted.overlay."
 _OPAQUE_XATTR = ("trusted.overlay.opaque", b"y")
 
 
-def erofs_id(context: Context) -> str:
+def _options(release: bool) -> tuple[str, ...]:
+    return (_RELEASE_COMPRESSION if release else _COMPRESSION, *EROFS_OPTIONS)
+
+
+def erofs_id(context: Context, *, release: bool = False) -> str:
     """Identifies what beside the entries decides the bytes of an image: options and tool."""
-    return " ".join((context.tools.get(_TOOL).id, *EROFS_OPTIONS))
+    return " ".join((context.tools.get(_TOOL).id, *_options(release)))
 
 
-def make_erofs(context: Context, entries: Iterable[Entry], out: Path, *, whiteouts: bool = False) -> None:
+def make_erofs(
+    context: Context, entries: Iterable[Entry], out: Path, *, whiteouts: bool = False, release: bool = False
+) -> None:
     """Write an erofs image of the entries to ``out``; owners, set-id bits, devices, hard links and extended attributes
     are kept, times are not.
 
     With ``whiteouts`` the entries are a layer of an OCI image, and its whiteouts take the form that overlay file
     systems know (a 0:0 character device; the attribute trusted.overlay.opaque); otherwise names that begin with .wh.
-    are plain files. Attributes that would steer an overlay file system are dropped from the entries.
+    are plain files. Attributes that would steer an overlay file system are dropped from the entries. ``release`` makes
+    it as small as the kernel can still read quickly.
     TrustError when a hard link's file is not among the entries, or Tree.unpack refuses them; ToolError when mkfs.erofs
     fails.
     """
@@ -49,7 +60,7 @@ def make_erofs(context: Context, entries: Iterable[Entry], out: Path, *, whiteou
             write_tar(tree.entries(), stream)
         try:
             # its own temporary file is as large as the archive: keep it off a /tmp that lives in memory
-            command = [*EROFS_OPTIONS, "--tar=f", str(out), str(archive)]
+            command = [*_options(release), "--tar=f", str(out), str(archive)]
             run(context, context.tools.get(_TOOL), command, env={"TMPDIR": str(work)})
         except BaseException:
             out.unlink(missing_ok=True)
