@@ -307,6 +307,7 @@ func (c *Client) Conflict(other MAC, now sys.Time) {
 	}
 	c.link.Log(c.offered.Address.String() + " is in use by " + other.String() + ": declined")
 	m := c.message(now)
+	m.Secs = 0 // table 5
 	m.add(optType, decline)
 	m.add(optRequestedIP, c.offered.Address[:]...)
 	m.add(optServer, c.offered.Server[:]...)
