@@ -93,3 +93,14 @@ def test_every_supervisor_runs_services(hullkit: Hullkit, supervisor: str) -> No
     assert {"runc", "nginx", "dhcp", supervisor} <= checked(report)
     assert report["guest"]["supervisor"]["name"] == "containerd"
     assert {task["id"] for task in report["guest"]["supervisor"]["tasks"]} == {"probe", "nginx", "dhcp"}
+
+
+def test_the_static_crun_in_the_place_of_the_other(hullkit: Hullkit) -> None:
+    catalogue = hullkit.checkout / "catalogue"
+    text = (catalogue / "test-base.yml").read_text().replace('"@component:crun"', '"@component:crun-static"')
+    base = hullkit.user.write(hullkit.user.directory("static") / "base.yml", text)
+    tests = [catalogue / name / "test.yml" for name in ("crun", "crun-static")]
+    code, report = hullkit.report("--name", "static", base, *tests)
+    assert (code, failed(report)) == (0, [])
+    assert {"crun", "crun-static"} <= checked(report)
+    assert report["guest"]["runtime"].startswith("crun ")

@@ -40,6 +40,7 @@ BUDGET = {
     "containerd": 90_000_000,
     "containerd-slim": 16_000_000,
     "crun": 2_300_000,
+    "crun-static": 1_750_000,
     "crypto": 8_500_000,
     "daemons": 1_600_000,
     "dhcp": 0,

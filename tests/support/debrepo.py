@@ -94,6 +94,8 @@ class DebRepo:
     key: Key = field(default_factory=Key)
     #: suite → paragraphs of its Packages file
     paragraphs: dict[str, list[str]] = field(default_factory=dict)
+    #: suite → paragraphs of its Sources file
+    sources: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def keyring(self) -> Path:
@@ -134,6 +136,20 @@ class DebRepo:
         self.paragraphs.setdefault(suite, []).append(control + more)
         return path
 
+    def add_source(self, name: str, version: str, files: Mapping[str, bytes], *, suite: str = "trixie") -> Path:
+        """Add a source package with the given files (of any names) to its directory of the pool, which is returned."""
+        relative = f"pool/main/{name[0]}/{name}"
+        directory = self.base(suite) / relative
+        directory.mkdir(parents=True, exist_ok=True)
+        sums = []
+        for file, data in files.items():
+            (directory / file).write_bytes(data)
+            sums.append(f" {hashlib.sha256(data).hexdigest()} {len(data)} {file}")
+        lines = [f"Package: {name}", f"Binary: {name}", f"Version: {version}", "Format: 3.0 (quilt)"]
+        lines += ["Files:", f" {'0' * 32} 1 x.dsc", "Checksums-Sha256:", *sums, f"Directory: {relative}", ""]
+        self.sources.setdefault(suite, []).append("\n".join(lines))
+        return directory
+
     def publish(
         self,
         suite: str = "trixie",
@@ -146,16 +162,20 @@ class DebRepo:
     ) -> Path:
         """Write the indexes of a suite and its InRelease; ``date`` is Unix time, ``valid_for`` seconds after it."""
         directory = self.base(suite) / "dists" / suite
-        below = f"main/binary-{self.arch}"
-        (directory / below / "by-hash" / "SHA256").mkdir(parents=True, exist_ok=True)
-        plain = "\n".join(self.paragraphs.get(suite, [])).encode()
         listing = []
-        for name, data in (("Packages", plain), ("Packages.xz", lzma.compress(plain, preset=0))):
-            digest = hashlib.sha256(data).hexdigest()
-            (directory / below / name).write_bytes(data)
-            if by_hash:
-                (directory / below / "by-hash" / "SHA256" / digest).write_bytes(data)
-            listing.append(f" {digest} {len(data):16} {below}/{name}")
+        for below, name, paragraphs in (
+            (f"main/binary-{self.arch}", "Packages", self.paragraphs),
+            ("main/source", "Sources", self.sources),
+        ):
+            hashed = directory / below / "by-hash" / "SHA256"
+            hashed.mkdir(parents=True, exist_ok=True)
+            plain = "\n".join(paragraphs.get(suite, [])).encode()
+            for file, data in ((name, plain), (f"{name}.xz", lzma.compress(plain, preset=0))):
+                digest = hashlib.sha256(data).hexdigest()
+                (directory / below / file).write_bytes(data)
+                if by_hash:
+                    (hashed / digest).write_bytes(data)
+                listing.append(f" {digest} {len(data):16} {below}/{file}")
         moment = time.time() if date is None else date
         lines = ["Origin: Test", "Suite: test", f"Codename: {codename or suite}"]
         lines.append(f"Date: {formatdate(moment, usegmt=True).replace('GMT', 'UTC')}")

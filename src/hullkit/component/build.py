@@ -169,7 +169,7 @@ def _add_built_programs(context: Context, layer: Layer, recipe: Recipe, packages
     """They belong to the source package."""
     from hullkit.component.sourcebuild import built_programs
 
-    source = packages.sources[0]
+    source = packages.source_files[0]
     for path, binary in sorted(built_programs(context, recipe, packages.sources).items()):
         layer.put(_program(layer, path, binary, f"{source.name}_{source.version}"))
 

@@ -13,6 +13,7 @@ import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from hullkit.component.catalogue import Recipe
 from hullkit.component.packages import PackageLock
@@ -53,6 +54,8 @@ def resolve_build(context: Context, recipe: Recipe, lock: PackageLock | None) ->
     if build is None:
         return ()
     if lock is not None and (locked := lock.builds(recipe.spec.name)) is not None:
+        if not _split(locked)[0]:
+            raise ConfigError(f"the lock has no source of {recipe.spec.name}", hint="make it again with: hullkit lock")
         return locked
     from hullkit.debian.source import SourceArchive, is_packaging
 
@@ -121,7 +124,7 @@ def _split(packages: Sequence[Package]) -> tuple[tuple[Package, ...], tuple[Pack
 
 def _stored(program: str) -> str:
     """The name of a built program in the cache."""
-    return program.replace("/", "+")
+    return quote(program, safe="")
 
 
 def _instead(build: BuildSource) -> str | None:
