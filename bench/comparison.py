@@ -4,6 +4,7 @@
         --runs N --min-memory                               as of hullkit footprint (--min-memory takes very long)
         --only NAME                                         one system, by the name of its JSON; may be given again
         --tables                                            measure nothing: the tables of what is there
+        --document docs/comparison.md                       put the tables there too
 
 The Debian systems are made below DIR by scripts/debian-cloud when they are not there; that needs mmdebstrap.
 """
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+#: what of a document is replaced lies between these lines
+_BEGIN, _END = "<!-- bench/comparison.py -->\n", "<!-- end -->\n"
 #: the share of memory and the files that are there for the measurement only
 _AGENT = "hullkit-agent"
 
@@ -103,7 +106,7 @@ def seconds(spread: dict[str, float] | None) -> str:
     return f"{spread['median']:.1f} s" if spread is not None else "not known"
 
 
-DISK = "disk, as they are read, files, packages, can be executed, raise privileges, modules, ports"
+DISK = "disk, contents, files, packages, can be executed, raise privileges, modules, ports"
 DISK_HEAD = ["system", *DISK.split(", "), "services; with CAP_SYS_ADMIN; without seccomp"]
 MEMORY_HEAD = ["system", "memory in use", "cached files", "smallest memory", "CPU time until up", "until up"]
 
@@ -124,10 +127,18 @@ def tables(directory: Path) -> Iterator[str]:
     yield from table(DISK_HEAD, [[row.title, *disk_row(measured)] for row, measured in found])
     yield ""
     yield from table(MEMORY_HEAD, [[row.title, *memory_row(measured)] for row, measured in found])
-    yield ""
-    boots = {(each["boot"]["accel"], each["boot"]["cpus"], each["boot"]["mem"]) for _, each in found}
-    for accel, cpus, mem in sorted(boots):
-        yield f"Measured with {accel}, {cpus} processors, {mem} MiB."
+    boots = {tuple(each["boot"][name] for name in ("accel", "cpus", "mem", "runs")) for _, each in found}
+    for accel, cpus, mem, runs in sorted(boots):
+        yield ""
+        yield f"Measured with {accel}, {cpus} processors, {mem} MiB, {runs} run{'s' if runs > 1 else ''}."
+
+
+def write(document: Path, text: str) -> None:
+    before, begin, rest = document.read_text().partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        sys.exit(f"{document}: there is no place between {_BEGIN.strip()} and {_END.strip()}")
+    document.write_text(f"{before}{begin}{text}{end}{after}")
 
 
 def main() -> None:
@@ -137,6 +148,7 @@ def main() -> None:
     parser.add_argument("--min-memory", action="store_true")
     parser.add_argument("--only", action="append", choices=[row.name for row in ROWS])
     parser.add_argument("--tables", action="store_true")
+    parser.add_argument("--document", type=Path)
     given = parser.parse_args()
     directory = given.directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
@@ -144,7 +156,10 @@ def main() -> None:
     for row in ROWS:
         if not given.tables and (not given.only or row.name in given.only):
             measure(row, directory, more)
-    sys.stdout.write("\n".join(tables(directory)) + "\n")
+    text = "\n".join(tables(directory)) + "\n"
+    sys.stdout.write(text)
+    if given.document:
+        write(given.document, text)
 
 
 if __name__ == "__main__":
