@@ -5,6 +5,7 @@
     tools/    host tools unpacked from packages (``hullkit.component.tools``)
     steps/    results of build steps: steps/KIND/ID
     partial/  blobs whose transfer broke off, to be gone on with (``hullkit.oci.registry``)
+    logs/     what the last build from source of each component printed (``hullkit.component.sourcebuild``)
     go-build/ Go's own build cache, for the guest's init
     machine/  what was found out about this host's KVM; the consoles of the last checked runs (``machine.consolelog``)
     tmp/      work in progress; one directory per running task, locked while it lives

@@ -8,6 +8,7 @@ packages of the toolchain and the code here, and these are its id.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -41,6 +42,8 @@ _CODE = tuple(
 _BUILD = "/build"
 _SOURCE = "source"
 _SHOWN_LINES = 8
+#: the revision of a package that was changed in a stable release (Debian Developer's Reference 5.8.5.4)
+_FIXED = re.compile(r"\+deb\d+u\d+$")
 _LOG_TAIL = 64 << 10
 
 
@@ -65,6 +68,11 @@ def resolve_build(context: Context, recipe: Recipe, lock: PackageLock | None) ->
         error.where = error.where or recipe.where(("build", "source"))
         raise
     used = tuple(file for file in sources if build.patches or not is_packaging(file))
+    if not build.patches and _FIXED.search(sources[0].version):
+        context.bus.warning(
+            f"{recipe.spec.name} leaves out Debian's patches (patches: false), and {sources[0].name} "
+            f"{sources[0].version} has fixes of Debian's: look whether they matter"
+        )
     try:
         return (*used, *resolve_toolchain(context, build))
     except HullError as error:
