@@ -13,8 +13,21 @@ import (
 // ownProgram is this program wherever it lies; its file is gone from the initramfs.
 const ownProgram = "/proc/1/exe"
 
+// modulesParents is where modules may be: /lib is there only when something in the root links it to /usr/lib.
+var modulesParents = []string{"/lib/modules", "/usr/lib/modules"}
+
+func modulesDirectory(release string) string {
+	for _, parent := range modulesParents {
+		directory := filepath.Join(parent, release)
+		if _, err := os.Stat(directory); err == nil {
+			return directory
+		}
+	}
+	return filepath.Join(modulesParents[0], release)
+}
+
 func openModules(options boot.Options) (*modules.Loader, error) {
-	return modules.Open(filepath.Join("/lib/modules", sys.Uname()), options.CommandLine)
+	return modules.Open(modulesDirectory(sys.Uname()), options.CommandLine)
 }
 
 // loadModules loads the modules that are asked for and those of all devices, and makes this program the one that the

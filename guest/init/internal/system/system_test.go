@@ -3,6 +3,7 @@ package system
 import (
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -46,5 +47,24 @@ func TestThereIsAReportWhileBooting(t *testing.T) {
 	report := s.report()
 	if report.Version != 1 || len(report.Stages) != 1 || report.Stages[0].Seconds != 0.5 || report.Up || report.Checks == nil {
 		t.Errorf("%+v", report)
+	}
+}
+
+func TestModulesAreFoundWithoutALinkToUsr(t *testing.T) {
+	root := t.TempDir()
+	old := modulesParents
+	defer func() { modulesParents = old }()
+	modulesParents = []string{filepath.Join(root, "lib/modules"), filepath.Join(root, "usr/lib/modules")}
+	if found := modulesDirectory("6.12"); found != filepath.Join(root, "lib/modules/6.12") {
+		t.Error(found)
+	}
+	for _, parent := range []string{"usr/lib/modules", "lib/modules"} {
+		directory := filepath.Join(root, parent, "6.12")
+		if err := os.MkdirAll(directory, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if found := modulesDirectory("6.12"); found != directory {
+			t.Error(found)
+		}
 	}
 }
