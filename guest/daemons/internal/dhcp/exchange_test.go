@@ -160,6 +160,9 @@ func (s *testServer) answer(to *Message, kind byte, give IP, target string) {
 		m.add(optDomain, []byte("example.org")...)
 		m.add(optMTU, 0x05, 0x78)
 	}
+	s.do(func() {
+		eventually(s.T, "the server's interface is running", func() bool { return strings.Contains(ip(s.T, "link show s0"), "state UP") })
+	})
 	if _, err := s.conn.WriteToUDP(m.bytes(), &net.UDPAddr{IP: net.ParseIP(target), Port: clientPort}); err != nil {
 		s.Error(err)
 	}
@@ -213,8 +216,8 @@ func TestExchange(t *testing.T) {
 	if renewal.CIAddr != first {
 		t.Errorf("renewal of %v", renewal.CIAddr)
 	}
-	checkConfigured(t, written)
 	s.answer(renewal, ack, first, first.String())
+	checkConfigured(t, written)
 	silent := s.expect(request)
 	if silent.XID == renewal.XID {
 		t.Error("the answer to the renewal was not heard")
@@ -239,7 +242,7 @@ func TestExchange(t *testing.T) {
 
 	// the cable is pulled and put back, which ends the pause after a conflict
 	s.do(func() { ip(t, "link set s0 down") })
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond)
 	s.do(func() { ip(t, "link set s0 up") })
 	s.answer(s.expect(discover), offer, second, everybody)
 	s.answer(s.expect(request), ack, second, everybody)

@@ -27,9 +27,15 @@ const (
 	lowerUp      = 0x10000 // IFF_LOWER_UP: there is a carrier
 )
 
-// Up tells whether it is switched on, Carrier whether it is connected too.
-func (l *Link) Up() bool      { return l.Flags&syscall.IFF_UP != 0 }
-func (l *Link) Carrier() bool { return l.Up() && l.Flags&lowerUp != 0 }
+// Up tells whether it is switched on.
+func (l *Link) Up() bool { return l.Flags&syscall.IFF_UP != 0 }
+
+// Carrier tells whether it is connected, and so that packets go out: up to a second after there is a carrier the kernel
+// still throws them away, until it says that the interface is running (net/core/link_watch.c).
+func (l *Link) Carrier() bool {
+	const all = syscall.IFF_UP | syscall.IFF_RUNNING | lowerUp
+	return l.Flags&all == all
+}
 
 // Links lists the network interfaces.
 func Links() ([]Link, error) {
