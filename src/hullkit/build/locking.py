@@ -8,7 +8,7 @@ from pathlib import Path
 from hullkit.build.resolve import COMPONENT, references
 from hullkit.component.catalogue import Recipe
 from hullkit.component.component import component_closure
-from hullkit.component.gosource import go_version, recipe_digest
+from hullkit.component.gosource import go_version, recipe_digest, uses_go
 from hullkit.component.packages import resolve
 from hullkit.component.sourcebuild import resolve_build
 from hullkit.config.model import SystemConfig, base_directory
@@ -42,7 +42,7 @@ def codecs(found: Mapping[str, Recipe] | None = None) -> dict[str, str]:
     import zstandard
 
     versions = {"zstandard": zstandard.__version__}
-    if any(recipe.spec.go is not None for recipe in (found or {}).values()):
+    if any(uses_go(recipe) for recipe in (found or {}).values()):
         versions["go"] = go_version()
     return versions
 

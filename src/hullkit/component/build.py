@@ -166,12 +166,12 @@ def _add_go_programs(context: Context, layer: Layer, recipe: Recipe) -> None:
 
 
 def _add_built_programs(context: Context, layer: Layer, recipe: Recipe, packages: Resolution) -> None:
-    """They belong to the source package."""
+    """They belong to the source package, if there is one."""
     from hullkit.component.sourcebuild import built_programs
 
-    source = packages.source_files[0]
+    source = "".join({f"{file.name}_{file.version}" for file in packages.source_files})
     for path, binary in sorted(built_programs(context, recipe, packages.sources).items()):
-        layer.put(_program(layer, path, binary, f"{source.name}_{source.version}"))
+        layer.put(_program(layer, path, binary, source))
 
 
 def remember_owners(context: Context, diff_id: str, entries: Iterable[Entry]) -> None:

@@ -144,8 +144,10 @@ def _check(recipe: Recipe) -> None:
             "version: needs exactly one of package, component, module, hullkit and text",
             where=recipe.where(("version",)),
         )
-    if version.module and spec.go is None:
-        raise ConfigError("version.module: there is no go: in this recipe", where=recipe.where(("version", "module")))
+    if version.module and spec.go is None and (spec.build is None or spec.build.modules is None):
+        raise ConfigError("version.module: this recipe has no Go modules", where=recipe.where(("version", "module")))
+    if spec.build is not None and (spec.build.source is None) == (spec.build.modules is None):
+        raise ConfigError("build: needs exactly one of source and modules", where=recipe.where(("build",)))
     if spec.kernel is not None:
         if spec.kernel.default not in spec.kernel.profiles:
             raise ConfigError(

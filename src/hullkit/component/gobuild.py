@@ -96,7 +96,7 @@ def go_command(
     env: Mapping[str, str] | None = None,
 ) -> Finished:
     """Run the go command in ``sources``; ``env`` replaces settings of the sealed environment."""
-    settings = {**_environment(arch, goroot, context.cache.root), **(env or {})}
+    settings = {**go_environment(arch, goroot, context.cache.root), **(env or {})}
     context.cache.path("go-build", "home")
     tool = _Go((str(goroot / "bin" / "go"),), settings, program_id(sources, goroot, arch))
     return run(context, tool, args, cwd=sources, check=False)
@@ -134,7 +134,8 @@ def tags_flag(tags: Sequence[str]) -> str:
     return "-tags=" + ",".join(tags)
 
 
-def _environment(arch: str, goroot: Path, cache: Path) -> dict[str, str]:
+def go_environment(arch: str, goroot: Path, cache: Path) -> dict[str, str]:
+    """Every setting of the go command; ``cache`` has its directories go-build and go-mod."""
     home = cache / "go-build" / "home"
     return {
         "HOME": str(home),

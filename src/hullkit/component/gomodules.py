@@ -33,9 +33,16 @@ _SETTINGS = (
 
 
 def fetch_modules(
-    context: Context, sources: Path, arch: str, *, goroot: Path, package: str = ".", tags: Sequence[str] = ()
+    context: Context,
+    sources: Path,
+    arch: str,
+    *,
+    goroot: Path,
+    package: str = ".",
+    tags: Sequence[str] = (),
+    cgo: bool = False,
 ) -> None:
-    """Make sure that the cache has every module that compiling ``package`` needs.
+    """Make sure that the cache has every module that compiling ``package`` needs; ``cgo``: also for its parts in C.
 
     Raises NetworkError (also when offline), TrustError for a module that is not what go.sum says, ConfigError for one
     that go.mod or go.sum lacks.
@@ -44,7 +51,8 @@ def fetch_modules(
         return
     # names the packages, and so reads the modules that have them
     args = ["list", "-deps", "-f=", "-mod=readonly", tags_flag(tags), package]
-    if go_command(context, sources, arch, args, goroot=goroot).returncode == 0:
+    env = {"CGO_ENABLED": "1"} if cgo else {}
+    if go_command(context, sources, arch, args, goroot=goroot, env=env).returncode == 0:
         return
     if context.offline:
         raise NetworkError(
@@ -52,7 +60,7 @@ def fetch_modules(
             hint="run it once without --offline",
         )
     with context.bus.step(f"fetch Go modules of {sources.name}"):
-        done = go_command(context, sources, arch, args, goroot=goroot, env=_online())
+        done = go_command(context, sources, arch, args, goroot=goroot, env={**_online(), **env})
     if done.returncode != 0:
         raise _failure(sources, complaint(done))
 

@@ -19,18 +19,19 @@ _GUEST = "@guest/"
 
 def go_sources(recipe: Recipe) -> Path:
     """The directory with the recipe's go.mod. Raises ConfigError where there is none."""
-    assert recipe.spec.go is not None
-    written = recipe.spec.go.source
-    where = recipe.where(("go", "source"))
+    spec = recipe.spec
+    key, name = ("go", "source") if spec.go is not None else ("build", "modules")
+    written = (spec.go.source if spec.go is not None else spec.build.modules if spec.build is not None else "") or ""
+    where = recipe.where((key, name))
     if written.startswith(_GUEST):
         name = written.removeprefix(_GUEST)
         if re.fullmatch("[a-z]+", name) is None:
-            raise ConfigError(f"go.source: {written} is no program of the guest", where=where)
+            raise ConfigError(f"{key}.{name}: {written} is no program of the guest", where=where)
         return guest_module(name)
     folder = recipe.folder.path.resolve()
     found = (folder / written).resolve()
     if not found.is_relative_to(folder) or not (found / "go.mod").is_file():
-        raise ConfigError(f"go.source: {written} is no directory of the recipe's folder with a go.mod", where=where)
+        raise ConfigError(f"{key}.{name}: {written} is no directory of the recipe's folder with a go.mod", where=where)
     return found
 
 
@@ -52,6 +53,12 @@ def go_ids(recipe: Recipe, arch: str) -> Mapping[str, str]:
         return {}
     sources, goroot = go_sources(recipe), find_goroot()
     return {path: program_id(sources, goroot, arch, package, go.tags) for path, package in go.programs.items()}
+
+
+def uses_go(recipe: Recipe) -> bool:
+    """Whether the Go toolchain decides bytes of the component."""
+    spec = recipe.spec
+    return spec.go is not None or (spec.build is not None and spec.build.modules is not None)
 
 
 def go_version() -> str:

@@ -103,9 +103,16 @@ class GoSource(Definition, frozen=True, kw_only=True):
 
 
 class BuildSource(Definition, frozen=True, kw_only=True):
-    """Programs compiled from a source package of Debian by Debian's toolchain: offline, in a sandbox, reproducibly."""
+    """Programs compiled by Debian's toolchain, offline, in a sandbox: from a source package or Go modules."""
 
-    source: Annotated[str, Doc("The source package.", pattern=_NAME, say="lower case letters, digits, + . and -")]
+    source: Annotated[
+        str | None, Doc("The source package.", pattern=_NAME, say="lower case letters, digits, + . and -")
+    ] = None
+    modules: Annotated[
+        str | None,
+        Doc("Instead of source: a directory of the recipe's folder with go.mod and go.sum; Go is in the sandbox too."),
+    ] = None
+    tags: Annotated[Strings, Doc("Build tags, with modules.")] = ()
     patches: Annotated[
         bool, Doc("Apply Debian's patches; false: upstream's release as it is, and Debian's part is not fetched.")
     ] = True

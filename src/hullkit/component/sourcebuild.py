@@ -1,8 +1,8 @@
-"""The programs of a recipe's ``build:``: a source package of Debian, compiled in a sandbox by a pinned toolchain.
+"""The programs of a recipe's ``build:``: a source package or Go modules, compiled in a sandbox by a pinned toolchain.
 
-The sandbox has the toolchain as its root, the source in /build/source and nothing else: no network, no file of the
-host, one user, one host name, one time. What a program is made of is decided by the recipe's script, the source, the
-packages of the toolchain and the code here, and these are its id.
+The sandbox has the toolchain as its root, the source in /build/source and nothing else but, for modules, Go and its
+cache of modules: no network, no file of the host, one user, one host name, one time. What a program is made of is
+decided by the recipe's script, the source, the packages of the toolchain, Go and the code here; these are its id.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hullkit.component.catalogue import Recipe
+from hullkit.component.gobuild import find_goroot, go_environment, program_id, source_files, tags_flag
+from hullkit.component.gosource import go_sources
 from hullkit.component.packages import PackageLock
 from hullkit.component.recipe import BuildSource
 from hullkit.component.toolchain import resolve_toolchain, toolchain_id, toolchain_tree
 from hullkit.context import Context, host_arch
 from hullkit.debian.package import SOURCE, Package
 from hullkit.errors import ConfigError, HostError, HullError, ToolError
-from hullkit.hosttools.sandbox import SOURCE_DATE_EPOCH, Bind, Sandbox
+from hullkit.hosttools.sandbox import PATH, SOURCE_DATE_EPOCH, Bind, Sandbox
 from hullkit.steps import cached_path, step_id
 
 _CODE = tuple(
     f"hullkit.{name}"
     for name in (
+        "component.gobuild",
         "component.sourcebuild",
         "component.toolchain",
         "component.toolsinstall",
@@ -39,8 +42,11 @@ _CODE = tuple(
     )
 )
 #: in the sandbox
-_BUILD = "/build"
+_BUILD, _GO = "/build", "/go"
 _SOURCE = "source"
+#: directories and settings of a sandbox beside those that every build has
+_More = tuple[tuple[Bind, ...], Mapping[str, str]]
+_NOTHING_MORE: _More = ((), {})
 _SHOWN_LINES = 8
 #: the revision of a package that was changed in a stable release (Debian Developer's Reference 5.8.5.4)
 _FIXED = re.compile(r"\+deb\d+u\d+$")
@@ -57,27 +63,34 @@ def resolve_build(context: Context, recipe: Recipe, lock: PackageLock | None) ->
     if build is None:
         return ()
     if lock is not None and (locked := lock.builds(recipe.spec.name)) is not None:
-        if not _split(locked)[0]:
+        if build.source is not None and not _split(locked)[0]:
             raise ConfigError(f"the lock has no source of {recipe.spec.name}", hint="make it again with: hullkit lock")
         return locked
+    sources = _resolve_source(context, recipe, build) if build.source is not None else ()
+    try:
+        return (*sources, *resolve_toolchain(context, build))
+    except HullError as error:
+        error.where = error.where or recipe.where(("build", "packages"))
+        raise
+
+
+def _resolve_source(context: Context, recipe: Recipe, build: BuildSource) -> tuple[Package, ...]:
     from hullkit.debian.source import SourceArchive, is_packaging
 
+    assert build.source is not None
     try:
         sources = SourceArchive.open(context).find(build.source)
     except HullError as error:
         error.where = error.where or recipe.where(("build", "source"))
         raise
-    used = tuple(file for file in sources if build.patches or not is_packaging(file))
-    if not build.patches and _FIXED.search(sources[0].version):
+    if build.patches:
+        return sources
+    if _FIXED.search(sources[0].version):
         context.bus.warning(
             f"{recipe.spec.name} leaves out Debian's patches (patches: false), and {sources[0].name} "
             f"{sources[0].version} has fixes of Debian's: look whether they matter"
         )
-    try:
-        return (*used, *resolve_toolchain(context, build))
-    except HullError as error:
-        error.where = error.where or recipe.where(("build", "packages"))
-        raise
+    return tuple(file for file in sources if not is_packaging(file))
 
 
 def build_id(context: Context, recipe: Recipe, packages: Sequence[Package]) -> str:
@@ -92,6 +105,7 @@ def build_id(context: Context, recipe: Recipe, packages: Sequence[Package]) -> s
         "toolchain": toolchain_id(toolchain),
         "script": build.script,
         "programs": sorted(build.programs.values()),
+        "go": program_id(go_sources(recipe), find_goroot(), context.arch, "tool", build.tags) if build.modules else "",
     }
     return step_id("build", inputs, _CODE)
 
@@ -114,12 +128,16 @@ def built_programs(context: Context, recipe: Recipe, packages: Sequence[Package]
                 hint=_instead(build),
             )
         sources, toolchain = _split(packages)
-        files = fetch(context, sources, what=f"the source of {build.source}")
-        tree = toolchain_tree(context, toolchain)
-        with context.bus.step(f"build {build.source} from source"), context.cache.temp_dir() as work:
-            patches = _lay_out([(file, files[file.sha256]) for file in sources], work, build)
-            _run_script(context, recipe, tree, work, [*_prelude(patches), build.script])
-            _collect(recipe, work / "build" / _SOURCE, out)
+        files = fetch(context, sources, what=f"the source of {recipe.spec.name}")
+        with context.cache.temp_dir() as work:
+            source = work / "build" / _SOURCE
+            source.mkdir(parents=True)
+            patches = _lay_out([(file, files[file.sha256]) for file in sources], work, source)
+            more = _with_go(context, recipe, build, work, source) if build.modules else _NOTHING_MORE
+            sandbox = _sandbox(context, toolchain_tree(context, toolchain), work, more)
+            with context.bus.step(f"build {recipe.spec.name} from source"):
+                _run_script(context, recipe, sandbox, work, [*_prelude(patches if build.patches else ()), build.script])
+            _collect(recipe, source, out)
 
     directory = cached_path(context, "build", build_id(context, recipe, packages), make)
     return {path: directory / _stored(program) for path, program in build.programs.items()}
@@ -139,16 +157,46 @@ def _instead(build: BuildSource) -> str | None:
     return f"use @component:{build.instead}, which is not compiled" if build.instead else None
 
 
-def _lay_out(files: Sequence[tuple[Package, Path]], work: Path, build: BuildSource) -> list[str]:
-    """Write the source to ``work/build/source``; the patches to apply."""
+def _lay_out(files: Sequence[tuple[Package, Path]], work: Path, source: Path) -> list[str]:
+    """Write the source package to ``source``; its patches."""
     from hullkit.component.unpack import unpack
     from hullkit.debian.source import patch_series, source_entries
 
     entries = source_entries(files, work)
-    target = work / "build" / _SOURCE
-    target.mkdir(parents=True)
-    unpack(entries, target)
-    return patch_series(entries) if build.patches else []
+    unpack(entries, source)
+    return patch_series(entries)
+
+
+def _with_go(context: Context, recipe: Recipe, build: BuildSource, work: Path, source: Path) -> _More:
+    """Fetch the modules and copy what names them to ``source``; what the go command needs in the sandbox."""
+    from hullkit.component.gomodules import fetch_modules
+
+    sources, goroot = go_sources(recipe), find_goroot()
+    fetch_modules(context, sources, context.arch, goroot=goroot, package="tool", tags=build.tags, cgo=True)
+    for file in source_files(sources):
+        copy = source / file.relative_to(sources)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    (work / "go-build").mkdir()
+    binds = (
+        Bind(f"{_GO}/root", goroot),
+        Bind(f"{_GO}/go-mod", context.cache.path("go-mod")),
+        Bind(f"{_GO}/go-build", work / "go-build", writable=True),
+    )
+    env = {
+        **go_environment(context.arch, Path(_GO) / "root", Path(_GO)),
+        "CGO_ENABLED": "1",
+        "GOFLAGS": f"-p={context.jobs} -trimpath -mod=readonly -buildvcs=false {tags_flag(build.tags)}",
+        "PATH": f"{_GO}/root/bin:{PATH}",
+    }
+    return binds, env
+
+
+def _sandbox(context: Context, tree: Path, work: Path, more: _More) -> Sandbox:
+    mountpoint = work / "root"
+    mountpoint.mkdir()
+    binds = (Bind(_BUILD, work / "build", writable=True), *more[0])
+    return Sandbox(tree, mountpoint, binds, {"MAKEFLAGS": f"-j{context.jobs}", **more[1]}, f"{_BUILD}/{_SOURCE}")
 
 
 def _prelude(patches: Sequence[str]) -> list[str]:
@@ -157,19 +205,11 @@ def _prelude(patches: Sequence[str]) -> list[str]:
     return ["exec 2>&1", *apply, f"find . -exec touch -h -d @{SOURCE_DATE_EPOCH} {{}} +", "set -x"]
 
 
-def _run_script(context: Context, recipe: Recipe, tree: Path, work: Path, lines: Sequence[str]) -> None:
+def _run_script(context: Context, recipe: Recipe, sandbox: Sandbox, work: Path, lines: Sequence[str]) -> None:
+    """Run the script; its output is kept in the cache, however it ends."""
     build = recipe.spec.build
     assert build is not None
-    mountpoint = work / "root"
-    mountpoint.mkdir()
     (work / "build" / "script").write_text("\n".join(lines) + "\n")
-    sandbox = Sandbox(
-        tree,
-        mountpoint,
-        (Bind(_BUILD, work / "build", writable=True),),
-        {"MAKEFLAGS": f"-j{context.jobs}"},
-        f"{_BUILD}/{_SOURCE}",
-    )
     log = work / "log"
     try:
         with open(log, "wb") as stream:
