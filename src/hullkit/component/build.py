@@ -101,7 +101,7 @@ def _layers(
             _add_built_programs(context, layer, recipe, packages)
         if spec.debian is not None:
             layer.take(_selected(context, recipe, pool, packages, below, base))
-        add_declared(layer, spec, recipe.folder.path)
+        add_declared(layer, spec, recipe.folder.path, context.bus.info)
         check_scripts(layer)
         return [layer]
     except ConfigError as error:

@@ -24,15 +24,18 @@ _DEFAULT_HARDWARE = Hardware()
 _CODE = tuple(
     f"hullkit.{name}"
     for name in (
+        "component.accounts",
         "component.build",
         "component.closure",
         "component.component",
         "component.compose",
+        "component.conflines",
         "component.elf",
         "component.globs",
         "component.kernel",
         "component.modinfo",
         "component.recipe",
+        "component.tmpfiles",
         "debian.deb",
         "tree.tar",
         "tree.tar_reader",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hullkit.component.accounts import Accounts, add_declared_accounts
 from hullkit.component.closure import Pool, existing, missing_interpreters
 from hullkit.component.recipe import RecipeSpec
 from hullkit.debian.deb import MERGED, merged_path
@@ -73,15 +74,21 @@ class Layer:
         return Entry(path, EntryType.DIR, 0o755, owner=self.owner)
 
 
-def add_declared(layer: Layer, spec: RecipeSpec, folder: Path) -> None:
-    """Put what the recipe declares into ``layer``. Raises ConfigError for paths that are not there or not allowed."""
+def add_declared(
+    layer: Layer, spec: RecipeSpec, folder: Path, tell: Callable[[str], None] = lambda _text: None
+) -> None:
+    """Put what the recipe declares into ``layer``, over what its packages declare (``tell`` hears of what of that is
+    left out). Raises ConfigError for paths that are not there or not allowed."""
+    accounts = _accounts(layer, spec)
+    if spec.debian is not None and "tmpfiles.d" in spec.debian.declared:
+        _tmpfiles(layer, accounts, tell)
     for source, path in sorted(spec.copy.items()):
         _copy(layer, source, path)
     if spec.ca_bundle is not None:
         _ca_bundle(layer, spec.ca_bundle)
     for each in spec.dirs:
         layer.put(Entry(each.path, EntryType.DIR, int(each.mode, 8), each.uid, each.gid, owner=layer.owner))
-    _accounts(layer, spec)
+    _put_accounts(layer, accounts)
     for target, paths in sorted(spec.links.items()):
         for path in paths:
             _link(layer, path, target)
@@ -138,22 +145,32 @@ def _link(layer: Layer, path: str, target: str) -> None:
     layer.put(Entry(path, EntryType.SYMLINK, 0o777, target=target, owner=layer.owner))
 
 
-def _accounts(layer: Layer, spec: RecipeSpec) -> None:
-    """Write /etc/passwd and /etc/group: the base's lines, then the recipe's."""
-    if not spec.users and not spec.groups:
-        return
-    passwd = layer.text_below(USERS_FILE)
-    group = layer.text_below(GROUPS_FILE)
+def _accounts(layer: Layer, spec: RecipeSpec) -> Accounts:
+    """The base's accounts, then the recipe's, then those of packages."""
+    accounts = Accounts(layer.text_below(USERS_FILE), layer.text_below(GROUPS_FILE))
     groups = {item.name for item in spec.groups}
     for user in spec.users:
         gid = user.uid if user.gid is None else user.gid
-        passwd += f"{user.name}:x:{user.uid}:{gid}:{user.gecos}:{user.home}:{user.shell}\n"
+        accounts.add_user(user.name, user.uid, gid, user.gecos, user.home, user.shell)
         if user.gid is None and user.name not in groups:
-            group += f"{user.name}:x:{gid}:\n"
+            accounts.add_group(user.name, gid)
     for item in spec.groups:
-        group += f"{item.name}:x:{item.gid}:{','.join(item.members)}\n"
-    for path, text in ((USERS_FILE, passwd), (GROUPS_FILE, group)):
-        names = [line.split(":", 1)[0] for line in text.splitlines()]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConfigError(f"/{path}: {', '.join(twice)} is there twice", hint="a base declares it already")
-        layer.file(path, text.encode())
+        accounts.add_group(item.name, item.gid, item.members)
+    if spec.debian is not None and "sysusers.d" in spec.debian.declared:
+        add_declared_accounts(accounts, layer.pool.files)
+    return accounts
+
+
+def _put_accounts(layer: Layer, accounts: Accounts) -> None:
+    """Write /etc/passwd and /etc/group, unless they are the base's."""
+    texts = accounts.texts()
+    if texts != (layer.text_below(USERS_FILE), layer.text_below(GROUPS_FILE)):
+        for path, text in zip((USERS_FILE, GROUPS_FILE), texts, strict=True):
+            layer.file(path, text.encode())
+
+
+def _tmpfiles(layer: Layer, accounts: Accounts, tell: Callable[[str], None]) -> None:
+    from hullkit.component.tmpfiles import Image, declared_entries
+
+    image = Image({**layer.base, **layer.entries}, layer.pool.files, accounts)
+    layer.take(declared_entries(image, lambda text: tell(f"{layer.name}: {text}")))

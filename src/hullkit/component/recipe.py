@@ -32,6 +32,10 @@ class DebianSource(Definition, frozen=True, kw_only=True):
         Doc(f"Patterns of paths to keep; libraries that programs need are added. All when left out; {_ABSENT}."),
     ] = None
     drop: Annotated[Strings, Doc("Patterns of paths to leave out of what keep selects.")] = ()
+    declared: Annotated[
+        tuple[Literal["sysusers.d", "tmpfiles.d"], ...],
+        Doc("What the packages declare in usr/lib/sysusers.d (accounts), tmpfiles.d (directories, files and links)."),
+    ] = ()
 
 
 class User(Definition, frozen=True, kw_only=True):
