@@ -144,7 +144,9 @@ def _add_user(accounts: Accounts, name: str, user: _Account, free: _Free) -> Non
     primary = user.group or name
     gid = int(primary) if primary.isdigit() else accounts.gid(primary)
     if gid is None or accounts.group_of(gid) is None:
-        raise user.line.error(f"there is no group {primary}")
+        error = user.line.error(f"there is no group {primary}")
+        error.hint = "declare it under groups"
+        raise error
     uid = user.id
     if uid is None:
         same = accounts.gid(name)  # a user and a group of one name have one id where they can
