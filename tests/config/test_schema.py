@@ -62,7 +62,7 @@ def test_linuxkits_keys_are_all_there() -> None:
     oomScoreAdj rootfsPropagation cgroupsPath resources sysctl rlimits uidMappings gidMappings annotations runtime"""
     assert set(linuxkit.split()) <= set(entry)
     assert set(entry) - set(linuxkit.split()) == {
-        "seccomp", "logs", "restart", "ready", "stop", "after", "requires", "schedule",
+        "seccomp", "logs", "restart", "ready", "stop", "timeout", "after", "requires", "schedule",
     }  # fmt: skip
     assert set(label_schema()["properties"]) == set(record(ImageConfig).fields)
 

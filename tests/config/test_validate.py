@@ -53,6 +53,8 @@ def problems(text: str) -> list[str]:
         (ENTRY + "    seccomp: {}\n", "services[0].seccomp: nothing is said"),
         (ENTRY + "  - {name: s, image: lab/y}\n", '<stdin>:4:12: services[1].name: the service "s" is here twice'),
         ("onboot: [{name: a, image: lab/x, restart: always}]\n", "onboot[0].restart: restart is for services only"),
+        ("services: [{name: a, image: lab/x, timeout: 5s}]\n", "services[0].timeout: timeout is for onboot and onshut"),
+        ("onboot: [{name: a, image: lab/x, timeout: -5}]\n", "onboot[0].timeout: -5.0 is too small"),
         ("init: [lab/UPPER:v1]\n", "capital letters are not allowed"),
         ('init: [""]\n', "init[0]: the image has no name"),
         ('init: ["@other:x"]\n', "is no template; write @component:NAME"),

@@ -33,6 +33,8 @@ def container_json(container: Container, layers: Sequence[str], *, writable: boo
         told["restart"] = _explicit(container.config.restart or _RESTART)
         told["after"] = list(entry.after or ())
         told["requires"] = list(entry.requires or ())
+    elif container.config.timeout is not None:
+        told["timeout"] = container.config.timeout
     return told
 
 

@@ -17,7 +17,7 @@ from hullkit.errors import ConfigError
 from hullkit.lock.lock import Lock
 
 #: keys that only hullkit's init obeys
-_SUPERVISION = ("restart", "requires", "after", "ready", "stop", "logs")
+_SUPERVISION = ("restart", "requires", "after", "ready", "stop", "timeout", "logs")
 
 
 @dataclass(frozen=True, slots=True)

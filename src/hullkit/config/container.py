@@ -7,7 +7,7 @@ Field names and meanings: LinuxKit docs/yaml.md and the OCI runtime specificatio
 from typing import Annotated, Literal
 
 from hullkit.config.definition import Definition, Doc, key
-from hullkit.config.supervision import LogsField, ReadyField, RestartField, SeccompField, StopField
+from hullkit.config.supervision import LogsField, ReadyField, RestartField, SeccompField, StopField, TimeoutField
 
 #: a number, or the name of a container of the system (each gets an id of its own), or ``root``
 Id = int | str
@@ -241,6 +241,7 @@ class ImageConfig(Definition, frozen=True, kw_only=True):
     restart: RestartField = None
     ready: ReadyField = None
     stop: StopField = None
+    timeout: TimeoutField = None
 
 
 class ImageEntry(ImageConfig, frozen=True, kw_only=True):

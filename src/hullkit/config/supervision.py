@@ -80,6 +80,16 @@ ReadyField = Annotated[
 StopField = Annotated[
     Stop | None, Short(str, stop_from_text, description="only the signal"), Doc("How it is stopped (services only).")
 ]
+TimeoutField = Annotated[
+    float | None,
+    DURATION,
+    Doc(
+        "Seconds after which it is stopped and has failed (onboot and onshutdown only); 0 or left out: none.",
+        example="60s",
+        at_least=0,
+        at_most=_LONGEST,
+    ),
+]
 LogsField = Annotated[Logs | None, Doc("What becomes of its output.", example={"size": "1M", "console": True})]
 SeccompField = Annotated[
     Seccomp | None,

@@ -135,6 +135,8 @@ def validate_system(config: SystemConfig, problems: Problems) -> None:
             for key in _SERVICE_KEYS:
                 if getattr(entry, key) is not None:
                     problems.report((*path, key), f"{key} is for services only; this is run once, to its end")
+        elif entry.timeout is not None:
+            problems.report((*path, "timeout"), "timeout is for onboot and onshutdown only; a service runs on")
     _validate_services(config.services, problems)
     for index, file in enumerate(config.files):
         _validate_file(file, ids, problems, ("files", index))

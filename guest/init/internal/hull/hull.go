@@ -90,7 +90,9 @@ type Container struct {
 	Requires []string
 	Ready    *Ready
 	Stop     Stop
-	Logs     Logs
+	// Timeout is how long a container of Onboot and Onshutdown may run; 0: for ever
+	Timeout time.Duration
+	Logs    Logs
 }
 
 // Restart policies.

@@ -15,7 +15,7 @@ const full = `{
  "mounts": [{"destination": "/d", "type": "overlay", "source": "overlay", "options": ["lowerdir=/l"]}],
  "layers": [{"id": "aa", "file": "hull/store/aa.erofs"}, {"id": "bb", "file": "hull/store/bb.erofs"}],
  "root": {"layers": ["aa/root", "bb"]},
- "onboot": [{"name": "sysctl", "bundle": "containers/onboot/000-sysctl", "layers": ["aa/containers/onboot/000-sysctl", "bb"]}],
+ "onboot": [{"name": "sysctl", "bundle": "containers/onboot/000-sysctl", "layers": ["aa/containers/onboot/000-sysctl", "bb"], "timeout": 1.5}],
  "services": [{
    "name": "web", "bundle": "containers/services/web", "layers": ["bb"], "writable": true, "readonly": false,
    "restart": {"policy": "always", "delay": 0.5, "limit": 3}, "after": ["dhcp"], "requires": ["db"],
@@ -45,11 +45,11 @@ func TestParse(t *testing.T) {
 	}
 	onboot := system.Onboot[0]
 	if onboot.Kind != Onboot || onboot.ID != "000-sysctl" || onboot.Name != "sysctl" || onboot.Ready != nil ||
-		onboot.Stop != (Stop{syscall.SIGTERM, 10 * time.Second}) || onboot.Logs != (Logs{1 << 20, false}) ||
+		onboot.Timeout != 1500*time.Millisecond || onboot.Stop != (Stop{syscall.SIGTERM, 10 * time.Second}) || onboot.Logs != (Logs{1 << 20, false}) ||
 		onboot.Restart != (Restart{Policy: RestartNo}) {
 		t.Errorf("defaults: %+v", onboot)
 	}
-	if bye := system.Onshutdown[0]; bye.Kind != Onshutdown || !bye.Readonly {
+	if bye := system.Onshutdown[0]; bye.Kind != Onshutdown || !bye.Readonly || bye.Timeout != 0 {
 		t.Errorf("%+v", bye)
 	}
 	if !system.ExpectAddress || system.Hostname != "h" || !reflect.DeepEqual(system.Root, []string{"aa/root", "bb"}) ||

@@ -101,8 +101,9 @@ func containers(list json.Field, kind string) []*Container {
 				Delay:  seconds(restart.Get("delay"), 0),
 				Limit:  restart.Get("limit").Int(0, maxLimit),
 			},
-			Stop: Stop{parseSignal(stop.Get("signal")), seconds(stop.Get("timeout"), defaultStopTimeout)},
-			Logs: Logs{or(int64(logs.Get("size").Int(minLogSize, maxLogSize)), defaultLogSize), logs.Get("console").Bool()},
+			Stop:    Stop{parseSignal(stop.Get("signal")), seconds(stop.Get("timeout"), defaultStopTimeout)},
+			Timeout: seconds(field.Get("timeout"), 0),
+			Logs:    Logs{or(int64(logs.Get("size").Int(minLogSize, maxLogSize)), defaultLogSize), logs.Get("console").Bool()},
 		})
 	}
 	return all

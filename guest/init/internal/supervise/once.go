@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"fmt"
 	"time"
 
 	"hullkit/guest/init/internal/hull"
@@ -56,9 +57,12 @@ func runToEnd(runtime Runtime, track *tracker, stop <-chan struct{}) {
 		return
 	}
 	track.set(func(status *Status) { status.State, status.Instance = Running, instance })
-	stopping := false
+	stopping, late := false, false
 	select {
 	case <-instance.Done():
+	case <-expiry(container.Timeout):
+		late = true
+		stopInstance(instance, container.Stop)
 	case <-stop:
 		stopping = true
 		stopInstance(instance, container.Stop)
@@ -69,10 +73,20 @@ func runToEnd(runtime Runtime, track *tracker, stop <-chan struct{}) {
 		switch {
 		case stopping:
 			status.State = Stopped
+		case late:
+			status.State, status.Message = Failed, fmt.Sprintf("it had not ended after %v, its timeout", container.Timeout)
 		case exit.OK():
 			status.State, status.ReadyAt = Exited, time.Now()
 		default:
 			status.State, status.Message = Failed, "it "+exit.String()
 		}
 	})
+}
+
+// expiry sends when the time is over; never for 0.
+func expiry(timeout time.Duration) <-chan time.Time {
+	if timeout == 0 {
+		return nil
+	}
+	return time.After(timeout)
 }

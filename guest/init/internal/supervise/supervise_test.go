@@ -264,6 +264,30 @@ func TestSequenceIsStopped(t *testing.T) {
 	})
 }
 
+func TestSequenceGoesOnAfterATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runtime := newRuntime(t, map[string]*plan{
+			"hangs": {stops: time.Second}, "deaf": {stops: -1}, "quick": {runs: []run{{lasts: time.Second}}},
+		})
+		var all []*hull.Container
+		for _, name := range []string{"hangs", "deaf", "quick"} {
+			one := container(name)
+			one.Timeout = time.Minute
+			all = append(all, one)
+		}
+		sequence := NewSequence(runtime, all, runtime.changed(Running, Exited, Failed))
+		sequence.Run(nil)
+		expectLog(t, runtime, "0s hangs running", "1m0s hangs gets SIGTERM", "1m1s hangs failed", "1m1s hangs released",
+			"1m1s deaf running", "2m1s deaf gets SIGTERM", "2m11s deaf is killed", "2m11s deaf failed", "2m11s deaf released",
+			"2m11s quick running", "2m12s quick exited", "2m12s quick released")
+		for _, status := range sequence.Statuses()[:2] {
+			if status.Message != "it had not ended after 1m0s, its timeout" || status.Exit == nil || !status.ReadyAt.IsZero() {
+				t.Errorf("%+v", status)
+			}
+		}
+	})
+}
+
 func TestAKilledServiceComesBackBlameless(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		web := container("web", restarts(hull.RestartAlways, time.Second, 5))
