@@ -47,6 +47,9 @@ def recipe(tmp_path: Path, text: str, name: str = "x") -> Path:
         (HEAD + "dirs:\n  - {path: /var}\n", "7:12", "without the leading /"),
         (HEAD + "files:\n  - {path: a, contents: b, mode: 644}\n", "7:34", 'quote it: "644"'),
         (HEAD + "base: [x]\n", "6:7", "its own base"),
+        (HEAD + "build: {script: x, programs: {a: b}}\n", "6:8", "exactly one of source and modules"),
+        (HEAD + "build: {source: ../x, script: x, programs: {a: b}}\n", "6:17", "lower case letters"),
+        (HEAD.replace('"1"', "{module: m}"), "5:19", "no Go modules"),
     ],
 )
 def test_errors_have_positions(tmp_path: Path, text: str, place: str, message: str) -> None:

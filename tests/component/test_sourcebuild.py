@@ -166,6 +166,37 @@ def test_a_build_that_fails(
         assert str(caught.value).startswith(f"{folder}/component.yml:6:")
 
 
+GREET = """package main
+
+// #include <seccomp.h>
+// #cgo pkg-config: libseccomp
+import "C"
+
+import "fmt"
+
+func main() { fmt.Println("seccomp", C.SCMP_VER_MAJOR, C.seccomp_api_get() >= 0) }
+"""
+
+
+@pytest.mark.slow
+def test_go_with_parts_in_c(own: Context, context: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "greet"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "go.mod").write_text("module example.org/greet\n\ngo 1.24\n")
+    (folder / "src" / "main.go").write_text(GREET)
+    script = """go build -ldflags '-s -w -linkmode=external -extldflags "-static"' -o greet ."""
+    build = {"modules": "src", "packages": ["libseccomp-dev"], "script": script, "programs": {"usr/bin/greet": "greet"}}
+    (folder / "component.yml").write_text(
+        f"name: greet\nsummary: s\nlicence: MIT\nrole: service\nversion: '1'\nbuild: {json.dumps(build)}\n"
+    )
+    loaded = load_recipe(str(folder), Path("/"))
+    lock = Pinned(*resolve_build(context, loaded, None))
+    known = build_id(own, loaded, lock.builds("greet"))
+    assert greeting(own, folder, lock) == "seccomp 2 true\n"
+    (folder / "src" / "main.go").write_text(GREET + "// changed\n")
+    assert build_id(own, load_recipe(str(folder), Path("/")), lock.builds("greet")) != known
+
+
 def test_a_patch_that_does_not_apply(own: Context, tmp_path: Path, toolchain: tuple[Package, ...]) -> None:
     lock = Pinned(*sources(own, main=MAIN.replace("puts", "print")), *toolchain)
     with pytest.raises(ToolError, match="1 out of 1 hunk"):

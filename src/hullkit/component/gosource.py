@@ -68,7 +68,7 @@ def go_version() -> str:
 
 def recipe_digest(recipe: Recipe) -> str:
     """A digest over a recipe's folder and the Go sources that it names elsewhere."""
-    if recipe.spec.go is None:
+    if not uses_go(recipe):
         return recipe.folder.digest
     digests = [folder_digest(directory) for directory in source_directories(go_sources(recipe))]
     return hashlib.sha256(" ".join([recipe.folder.digest, *digests]).encode()).hexdigest()

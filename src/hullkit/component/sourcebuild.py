@@ -178,9 +178,11 @@ def _with_go(context: Context, recipe: Recipe, build: BuildSource, work: Path, s
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
     (work / "go-build").mkdir()
+    modules = context.cache.path("go-mod")
+    modules.mkdir(exist_ok=True)
     binds = (
         Bind(f"{_GO}/root", goroot),
-        Bind(f"{_GO}/go-mod", context.cache.path("go-mod")),
+        Bind(f"{_GO}/go-mod", modules),
         Bind(f"{_GO}/go-build", work / "go-build", writable=True),
     )
     env = {
