@@ -295,18 +295,23 @@ def test_the_layout_follows_init(context: Context, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs hullkit's init"):
         system_of(context, tmp_path, "init: [lab/a]", layout="packed")
     add_image(context, "lab/hull", [("f", "init", b"elf")], config={"Labels": {"org.hullkit.role": "init"}})
-    text = 'init: [lab/hull]\nservices: [{name: s, image: lab/a, binds: ["/etc:/deep/er"]}]\n'
-    text += "onboot: [{name: o, image: lab/a, timeout: 2m}]"
+    text = 'init: [lab/hull]\nservices: [{name: s, image: lab/a, binds: ["/etc:/deep/er"]}]'
     system = system_of(context, tmp_path, text, layout="flat")
     entries = written(context, system, tmp_path)
     assert not system.linuxkit and names(entries)[-1] == "hull.json"
     told = document(entries, "hull.json")
     assert told["layout"] == "flat" and told["services"][0]["readonly"] and told["services"][0]["layers"] == []
-    assert told["onboot"][0]["timeout"] == 120.0 and "timeout" not in told["services"][0]
     # a root that cannot be written has its mount points
     assert "containers/services/s/rootfs/deep/er" in names(entries)
     with pytest.raises(ConfigError, match="docker"):
         written(context, system, tmp_path, "docker")
+
+
+def test_the_timeout_of_an_onboot_container(context: Context, tmp_path: Path) -> None:
+    add_image(context, "lab/hull", [("f", "init", b"elf")], config={"Labels": {"org.hullkit.role": "init"}})
+    text = "init: [lab/hull]\nonboot: [{name: o, image: lab/a, timeout: 2m}]\nservices: [{name: s, image: lab/a}]"
+    told = document(written(context, system_of(context, tmp_path, text, layout="flat"), tmp_path), "hull.json")
+    assert told["onboot"][0]["timeout"] == 120.0 and "timeout" not in told["services"][0]
 
 
 def test_volumes_with_hullkits_init(context: Context, tmp_path: Path) -> None:
