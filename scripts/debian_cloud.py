@@ -21,11 +21,16 @@ from hullkit.cli.progress import Lines
 from hullkit.component.tools import DebianTools
 from hullkit.context import DEBIAN_ARCH, Context
 from hullkit.debian.archive import DEFAULT_SUITES, Archive
-from hullkit.errors import HostError, HullError
+from hullkit.errors import CheckFailed, HostError, HullError
+from hullkit.footprint.foreign import load_foreign
 from hullkit.hosttools.run import run
+from hullkit.machine.check import run_check
+from hullkit.machine.options import MachineOptions
+from hullkit.machine.process import stop_signals
 
 #: bytes that an ext4 file system takes beside the contents, and room to work in
 _ROOM = 128 << 20
+_DISK = "disk.img"
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ SMALL = Flavour(
     {"etc/systemd/network/10-dhcp.network": "[Match]\nName=en*\n[Network]\nDHCP=ipv4\n"},
     ("enable systemd-networkd.service", "mask getty-static.service"),
 )
-#: for both. The machine has booted before: a first boot makes host keys and ids, and takes longer
+#: for both
 _FILES = {
     "etc/hostname": "debian\n",
     "etc/fstab": "/dev/vda / ext4 defaults 0 1\n",
@@ -115,21 +120,33 @@ def disk_image(context: Context, archive: Path, out: Path) -> None:
     run(context, context.tools.get("mke2fs"), options, env={"LC_ALL": "C.UTF-8"})
 
 
+def first_boot(context: Context, machine: Path) -> None:
+    """Boot the machine once and keep what that writes: the first boot makes a number of caches, and takes longer."""
+    foreign = load_foreign(context, machine)
+    disks = tuple(replace(disk, snapshot=disk.path.name != _DISK) for disk in foreign.disks)
+    with stop_signals():
+        report = run_check(context, foreign.boot, MachineOptions(disks=disks, arch=context.arch))
+    if not report.ok:
+        raise CheckFailed(f"{report.culprit}: {report.message}")
+
+
 def make(context: Context, flavour: Flavour, directory: Path) -> Path:
     """All files below ``directory``; gives the machine file."""
-    work = directory / flavour.name
+    work, machine = directory / flavour.name, directory / f"{flavour.name}.yml"
+    machine.unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     arch = DEBIAN_ARCH[context.arch]
     mmdebstrap(flavour, Archive.open(context, context.arch).mirrors, arch, work / "root.tar")
     boot_files(work / "root.tar", work)
-    disk_image(context, work / "root.tar", work / "disk.img")
-    machine = directory / f"{flavour.name}.yml"
-    files = {"kernel": "vmlinuz", "initrd": "initrd.img", "disk": "disk.img", "root": "root.tar"}
+    disk_image(context, work / "root.tar", work / _DISK)
+    unfinished = directory / f".{flavour.name}.yml"
+    files = {"kernel": "vmlinuz", "initrd": "initrd.img", "disk": _DISK, "root": "root.tar"}
     lines = [f"name: {flavour.name}", "cmdline: root=/dev/vda rw console=ttyS0 quiet"]
     lines += [f"{key}: {flavour.name}/{name}" for key, name in files.items()]
-    machine.write_text("\n".join(lines) + "\n")
-    return machine
+    unfinished.write_text("\n".join(lines) + "\n")
+    first_boot(context, unfinished)
+    return unfinished.rename(machine)
 
 
 def main(given: Sequence[str]) -> int:
