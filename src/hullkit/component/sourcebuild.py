@@ -103,6 +103,7 @@ def build_id(context: Context, recipe: Recipe, packages: Sequence[Package]) -> s
         "arch": context.arch,
         "sources": sorted([file.path.rpartition("/")[2], file.sha256] for file in sources),
         "toolchain": toolchain_id(toolchain),
+        "patches": build.patches,
         "script": build.script,
         "programs": sorted(build.programs.values()),
         "go": program_id(go_sources(recipe), find_goroot(), context.arch, "tool", build.tags) if build.modules else "",
@@ -121,15 +122,10 @@ def built_programs(context: Context, recipe: Recipe, packages: Sequence[Package]
     from hullkit.debian.fetch import fetch
 
     def make(out: Path) -> None:
-        if context.arch != host_arch():
-            name = recipe.spec.name
-            raise HostError(
-                f"{name} is compiled from source, here for {host_arch()} only and not for {context.arch}",
-                hint=_instead(build),
-            )
-        sources, toolchain = _split(packages)
-        files = fetch(context, sources, what=f"the source of {recipe.spec.name}")
         with context.cache.temp_dir() as work:
+            _check_host(context, recipe, build, work)
+            sources, toolchain = _split(packages)
+            files = fetch(context, sources, what=f"the source of {recipe.spec.name}")
             source = work / "build" / _SOURCE
             source.mkdir(parents=True)
             patches = _lay_out([(file, files[file.sha256]) for file in sources], work, source)
@@ -153,8 +149,21 @@ def _stored(program: str) -> str:
     return quote(program, safe="")
 
 
-def _instead(build: BuildSource) -> str | None:
-    return f"use @component:{build.instead}, which is not compiled" if build.instead else None
+def _check_host(context: Context, recipe: Recipe, build: BuildSource, work: Path) -> None:
+    """Raise HostError before anything is fetched where it cannot be built."""
+    name = recipe.spec.name
+    instead = f"use @component:{build.instead}, which is not compiled" if build.instead else None
+    if context.arch != host_arch():
+        raise HostError(
+            f"{name} is compiled from source, here for {host_arch()} only and not for {context.arch}", hint=instead
+        )
+    tree, mountpoint = work / "no-tree", work / "no-root"
+    tree.mkdir()
+    mountpoint.mkdir()
+    try:
+        Sandbox(tree, mountpoint).probe(context)
+    except HostError as error:
+        raise HostError(f"{name} cannot be built: {error.message}", hint=instead or error.hint) from error
 
 
 def _lay_out(files: Sequence[tuple[Package, Path]], work: Path, source: Path) -> list[str]:
@@ -209,16 +218,10 @@ def _prelude(patches: Sequence[str]) -> list[str]:
 
 def _run_script(context: Context, recipe: Recipe, sandbox: Sandbox, work: Path, lines: Sequence[str]) -> None:
     """Run the script; its output is kept in the cache, however it ends."""
-    build = recipe.spec.build
-    assert build is not None
     (work / "build" / "script").write_text("\n".join(lines) + "\n")
     log = work / "log"
-    try:
-        with open(log, "wb") as stream:
-            done = sandbox.run(context, ["/usr/bin/sh", "-e", f"{_BUILD}/script"], stdout=stream)
-    except HostError as error:
-        hint = _instead(build) or error.hint
-        raise HostError(f"{recipe.spec.name} cannot be built: {error.message}", hint=hint) from error
+    with open(log, "wb") as stream:
+        done = sandbox.run(context, ["/usr/bin/sh", "-e", f"{_BUILD}/script"], stdout=stream)
     kept = context.cache.path("logs", f"{recipe.spec.name}.log")
     os.replace(log, kept)
     if done.returncode != 0:

@@ -131,7 +131,12 @@ def _become(spec: dict[str, Any]) -> NoReturn:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and programs inherit that
         signal.signal(number, signal.SIG_DFL)
     os.chdir(spec["cwd"])
-    os.execve(spec["command"][0], spec["command"], spec["env"])  # noqa: S606
+    try:
+        os.execve(spec["command"][0], spec["command"], spec["env"])  # noqa: S606
+    except OSError as error:
+        sys.stderr.write(f"{spec['command'][0]}: {error.strerror}\n")
+    sys.stderr.flush()
+    os._exit(127)  # as a shell says it
 
 
 def _reap(child: int) -> int:
@@ -148,6 +153,8 @@ def _guarded(spec: dict[str, Any]) -> int:
     socket.sethostname("hullkit")
     _make_root(spec)
     _change_root(spec["mountpoint"])
+    if not spec["command"]:
+        return 0
     child = os.fork()
     if child == 0:
         _become(spec)

@@ -55,10 +55,14 @@ class Sandbox:
         last = finished.stderr.strip().rpartition("\n")[2]
         if finished.returncode == enter.FAILED and last.startswith(enter.PREFIX):
             raise HostError(
-                f"this host lets no sandbox be made ({last.removeprefix(enter.PREFIX)})",
-                hint="it takes user namespaces, which containers and some distributions forbid",
+                f"this host forbids the user namespaces that a sandbox takes ({last.removeprefix(enter.PREFIX)})",
+                hint="containers and some distributions do so",
             )
         return finished
+
+    def probe(self, context: Context) -> None:
+        """Make the sandbox and run nothing: raises HostError where the host refuses."""
+        self.run(context, [])
 
     def _spec(self, command: Sequence[str]) -> str:
         env = {
