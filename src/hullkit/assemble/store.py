@@ -7,19 +7,15 @@ The table of the images is in hull.json, the hash that vouches for all of them o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from hullkit.assemble.boot import boot_segment
 from hullkit.assemble.images import SystemImage
-from hullkit.assemble.system import Segment
+from hullkit.assemble.system import Medium, OnDisk, Segment
 from hullkit.disk.verity import VerityImage, padded
 from hullkit.tree.entry import Bytes, Entry, EntryType, Source
 
 #: it is unpacked at every boot
 _LEVEL = 19
-#: what the store is attached to: a paravirtual disk, or whatever firmware starts a CD or a USB stick from
-Medium = Literal["disk", "removable"]
 
 _VERITY = ("dm_mod", "dm_verity", "erofs", "overlay")
 _DISK = ("virtio_blk", "virtio_mmio", "nvme", "xen_blkfront")
@@ -32,20 +28,6 @@ STORE_MODULES: Mapping[Medium, tuple[str, ...]] = {
     "disk": (*_VERITY, *_DISK),
     "removable": (*_VERITY, *_DISK, *_REMOVABLE),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class OnDisk:
-    """``initramfs``: the segments of the initramfs by what the store is attached to; ``store``: the store itself."""
-
-    initramfs: Mapping[Medium, tuple[Segment, ...]]
-    store: VerityImage
-
-    def cmdline(self, line: str, offset: int = 0) -> str:
-        """The kernel command line that finds the store; ``offset``: where it begins on a CD, in bytes."""
-        tree = self.store.tree
-        word = f"hullkit.verity={tree.root.hex()}:{tree.blocks}" + (f":{offset}" if offset else "")
-        return f"{line} {word}".strip()
 
 
 def places(images: Mapping[str, Source]) -> dict[str, dict[str, int]]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from posixpath import normpath
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from hullkit.disk.verity import VerityImage
 from hullkit.tree.entry import Entry, EntryType, Source
 from hullkit.tree.tree import Tree
 
-if TYPE_CHECKING:
-    from hullkit.assemble.store import OnDisk
-
 Compression = Literal["none", "zstd", "gzip"]
+#: what the store is attached to: a paravirtual disk, or whatever firmware starts a CD or a USB stick from
+Medium = Literal["disk", "removable"]
 
 #: name of the segment with LinuxKit's bill of materials; the last one, whatever a format adds
 SBOM = "sbom"
@@ -39,6 +39,20 @@ class Segment:
     records: Mapping[str, str] = field(default_factory=dict)
     #: whether it is part of the initramfs at all
     initramfs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """``initramfs``: the segments of the initramfs by what the store is attached to; ``store``: the store itself."""
+
+    initramfs: Mapping[Medium, tuple[Segment, ...]]
+    store: VerityImage
+
+    def cmdline(self, line: str, offset: int = 0) -> str:
+        """The kernel command line that finds the store; ``offset``: where it begins on a CD, in bytes."""
+        tree = self.store.tree
+        word = f"hullkit.verity={tree.root.hex()}:{tree.blocks}" + (f":{offset}" if offset else "")
+        return f"{line} {word}".strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import BinaryIO
 
-from hullkit.assemble.store import OnDisk
-from hullkit.assemble.system import System
+from hullkit.assemble.system import OnDisk, System
 from hullkit.context import Context
 from hullkit.errors import ConfigError
 from hullkit.output import output_format

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import BinaryIO
 
-from hullkit.assemble.store import OnDisk
-from hullkit.assemble.system import System
+from hullkit.assemble.system import OnDisk, System
 from hullkit.component.toolsets import EFI_STUBS
 from hullkit.context import Context, host_arch
 from hullkit.disk.fat import FatImage
