@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-#: what of a document is replaced lies between these lines
-_BEGIN, _END = "<!-- bench/comparison.py -->\n", "<!-- end -->\n"
 #: the share of memory and the files that are there for the measurement only
 _AGENT = "hullkit-agent"
 
@@ -133,11 +131,13 @@ def tables(directory: Path) -> Iterator[str]:
         yield f"Measured with {accel}, {cpus} processors, {mem} MiB, {runs} run{'s' if runs > 1 else ''}."
 
 
-def write(document: Path, text: str) -> None:
-    before, begin, rest = document.read_text().partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+def write(document: Path, text: str, name: str) -> None:
+    """Put a text between the lines of a document that are for it: a comment with ``name``, and one that says end."""
+    first, last = f"<!-- {name} -->\n", "<!-- end -->\n"
+    before, begin, rest = document.read_text().partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        sys.exit(f"{document}: there is no place between {_BEGIN.strip()} and {_END.strip()}")
+        sys.exit(f"{document}: there is no place between {first.strip()} and {last.strip()}")
     document.write_text(f"{before}{begin}{text}{end}{after}")
 
 
@@ -159,7 +159,7 @@ def main() -> None:
     text = "\n".join(tables(directory)) + "\n"
     sys.stdout.write(text)
     if given.document:
-        write(given.document, text)
+        write(given.document, text, "bench/comparison.py")
 
 
 if __name__ == "__main__":
