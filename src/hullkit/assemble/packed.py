@@ -7,10 +7,11 @@ each container. A changed line makes a new generated image and repacks nothing e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hullkit.assemble.boot import boot_segment, kernel_segment
 from hullkit.assemble.containers import Container, containers
@@ -26,7 +27,7 @@ from hullkit.context import Context
 from hullkit.errors import ConfigError
 from hullkit.oci.image import Layer
 from hullkit.steps import cached_path, step_id
-from hullkit.tree.entry import Bytes, Entry, EntryType, FileSlice, Owner, fingerprint
+from hullkit.tree.entry import Bytes, Entry, EntryType, FileSlice, Owner, Source, fingerprint
 from hullkit.tree.erofs import erofs_id, make_erofs
 from hullkit.tree.tree import Tree
 
@@ -52,9 +53,7 @@ def assemble_packed(
             hint='add "@component:hullkit-init" to init:, or use layout: flat',
             where=config.position("layout"),
         )
-    root_images = [images[reference] for reference in config.init if images[reference] is not init]
-    if images.kernel is not None:
-        root_images.insert(0, images.kernel.without(config.kernel.binary_file))
+    root_images = _root_images(config, images, init)
     found = list(containers(config, images, hardened=True))
     packer = _Packer(context, release)
     store = _Store(packer, [*root_images, *(container.image for container in found)])
@@ -64,22 +63,16 @@ def assemble_packed(
     add_files(root, config, container_ids(config))
     generated = _generated_image(packer, root, found)
 
-    told = []
-    for container in found:
-        references = [f"{generated.identity}/{container.bundle}", *store.references(container.image)]
-        told.append((container, container_json(container, references, writable=not container.readonly)))
-    root_references = [f"{generated.identity}/root"]
-    for image in reversed(root_images):
-        root_references += store.references(image)
-    # overlayfs takes a directory once; what a base shared by several images hides, the upper one of it hides as well
-    root_references = list(dict.fromkeys(root_references))
-    layers = [*store.packed(), generated]
-    files = {each.identity: {"file": each.entry.path} for each in layers}
-    document = hull_json(config, images, name, "packed", files, root_references, told)
-    contents = {each.identity: each.content for each in layers}
-    disk_document = hull_json(config, images, name, "packed", places(contents), root_references, told)
-    kernel = images.kernel.file(config.kernel.binary_file).content if images.kernel else None
-    ucode = images.kernel.file(config.kernel.ucode_file).content if images.kernel and config.kernel.ucode_file else None
+    root_layers = [f"{generated.identity}/root", *store.references(root_images)]
+    told = [(each, _container_json(each, generated, store)) for each in found]
+
+    def document(table: Mapping[str, Mapping[str, Any]]) -> bytes:
+        return hull_json(config, images, name, "packed", table, root_layers, told)
+
+    packed = [*store.packed(), generated]
+    in_initramfs = {each.identity: {"file": each.entry.path} for each in packed}
+    contents = {each.identity: each.content for each in packed}
+    kernel, ucode = _boot_files(config, images)
     cmdline = config.kernel.cmdline or ""
     return System(
         name=name,
@@ -92,10 +85,30 @@ def assemble_packed(
             kernel_segment(kernel, cmdline, ucode),
             boot_segment(init, images.kernel),
             Segment("store", tuple(_under_store(each.entry for each in store.packed()))),
-            Segment("system", (*_under_store([generated.entry]), _file("hull.json", document))),
+            Segment("system", (*_under_store([generated.entry]), _file("hull.json", document(in_initramfs)))),
         ),
-        on_disk=on_disk(init, images.kernel, list(contents.values()), disk_document),
+        on_disk=on_disk(init, images.kernel, list(contents.values()), document(places(contents))),
     )
+
+
+def _root_images(config: SystemConfig, images: Images, init: SystemImage) -> list[SystemImage]:
+    """What the root is made of, lowest first: the kernel's modules, and the init images but for init itself."""
+    found = [images[reference] for reference in config.init if images[reference] is not init]
+    modules = [] if images.kernel is None else [images.kernel.without(config.kernel.binary_file)]
+    return [*modules, *found]
+
+
+def _boot_files(config: SystemConfig, images: Images) -> tuple[Source | None, Source | None]:
+    """Kernel and early microcode, as far as the system has them."""
+    if images.kernel is None:
+        return None, None
+    ucode = config.kernel.ucode_file
+    return images.kernel.file(config.kernel.binary_file).content, images.kernel.file(ucode).content if ucode else None
+
+
+def _container_json(container: Container, generated: _Packed, store: _Store) -> dict[str, Any]:
+    layers = [f"{generated.identity}/{container.bundle}", *store.references([container.image])]
+    return container_json(container, layers, writable=not container.readonly)
 
 
 def _file(path: str, data: bytes) -> Entry:
@@ -180,9 +193,13 @@ class _Store:
             packed = pool.map(lambda each: packer.layer(*each), wanted.values())
             self._packed = dict(zip(wanted, packed, strict=True))
 
-    def references(self, image: SystemImage) -> list[str]:
-        """Layer ids of an image, top first."""
-        return [self._packed[layer.diff_id].identity for layer in reversed(image.layers)]
+    def references(self, images: Sequence[SystemImage]) -> list[str]:
+        """Layer ids of images over each other (the first image lowest), top first.
+
+        overlayfs takes a directory once; what a layer that comes twice hides, the upper one of it hides as well.
+        """
+        layers = [layer for image in images for layer in image.layers]
+        return list(dict.fromkeys(self._packed[layer.diff_id].identity for layer in reversed(layers)))
 
     def packed(self) -> list[_Packed]:
         return list(self._packed.values())
