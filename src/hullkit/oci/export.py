@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from hullkit.context import Context
+from hullkit.oci.blobs import LAYOUT
 from hullkit.oci.digest import split_digest
 from hullkit.oci.document import encode
 from hullkit.oci.image import Image
 from hullkit.oci.layers import flatten, layer_tar
-from hullkit.oci.store import INDEX, LAYOUT, REF_NAME
+from hullkit.oci.store import INDEX, REF_NAME
 from hullkit.tree.entry import Bytes, Entry, EntryType, FileSlice
 from hullkit.tree.tar import write_tar
 

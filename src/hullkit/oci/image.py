@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hullkit.errors import TrustError
+from hullkit.oci.blobs import Blobs
 from hullkit.oci.digest import check_digest
 from hullkit.oci.document import Descriptor, descriptor_of, list_of, object_of, read_document, strings_of
-
-if TYPE_CHECKING:
-    from hullkit.oci.store import Store
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -41,7 +39,7 @@ class Layer:
 class Image:
     """One image for one platform. What does not hold together raises TrustError when it is read."""
 
-    store: Store
+    store: Blobs
     descriptor: Descriptor
 
     @property

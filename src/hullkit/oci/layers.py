@@ -9,10 +9,10 @@ from typing import Any
 
 from hullkit.context import Context
 from hullkit.errors import TrustError
+from hullkit.oci.blobs import Blobs
 from hullkit.oci.decompress import LAYER_LIMITS, LayerLimits, decompress_layer, is_compressed
 from hullkit.oci.digest import split_digest
 from hullkit.oci.image import Image, Layer
-from hullkit.oci.store import Store
 from hullkit.steps import cached_path, step_id
 from hullkit.tree.entry import Entry, EntryType, FileSlice, Owner
 from hullkit.tree.tar import read_tar
@@ -21,7 +21,7 @@ from hullkit.tree.tree import Tree
 _CODE = ("hullkit.tree.tar_reader", "hullkit.tree.pax", "hullkit.oci.layers")
 
 
-def layer_tar(context: Context, store: Store, layer: Layer, limits: LayerLimits = LAYER_LIMITS) -> Path:
+def layer_tar(context: Context, store: Blobs, layer: Layer, limits: LayerLimits = LAYER_LIMITS) -> Path:
     """The uncompressed tar of a layer: the blob itself, or what it unfolds to, made once and kept by diffID.
 
     TrustError when that is not what the diffID says, or is a decompression bomb; then nothing is kept.
@@ -46,7 +46,7 @@ def layer_tar(context: Context, store: Store, layer: Layer, limits: LayerLimits 
     return cached_path(context, "layer-tar", split_digest(layer.diff_id)[1], make, suffix=".tar")
 
 
-def layer_entries(context: Context, store: Store, layer: Layer, image_name: str) -> list[Entry]:
+def layer_entries(context: Context, store: Blobs, layer: Layer, image_name: str) -> list[Entry]:
     """The members of a layer in the order of its tar, whiteouts included, owned by ``image_name`` and the layer.
 
     An index is kept by diffID, so the tar is parsed once. Errors as for layer_tar and read_tar.
@@ -78,7 +78,7 @@ def _entries(rows: list[list[Any]], tar: Path, owner: Owner) -> Iterator[Entry]:
         yield Entry(path, kinds[kind], mode, uid, gid, mtime, content, target, (rdev[0], rdev[1]), xattrs, owner)
 
 
-def flatten(context: Context, store: Store, image: Image, image_name: str = "") -> Tree:
+def flatten(context: Context, store: Blobs, image: Image, image_name: str = "") -> Tree:
     """All layers of an image over each other, as OCI's layer.md says. Errors as for layer_entries and
     Tree.apply_layer; ``image_name`` is the owner's name (default: the digest)."""
     tree = Tree()

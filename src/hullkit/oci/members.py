@@ -16,9 +16,9 @@ from posixpath import normpath
 from typing import Any
 
 from hullkit.context import Context
+from hullkit.oci.blobs import Blobs
 from hullkit.oci.image import Layer
 from hullkit.oci.layers import layer_tar
-from hullkit.oci.store import Store
 from hullkit.steps import cached_path, step_id
 from hullkit.tree.entry import Entry, EntryType, FileSlice, Owner
 from hullkit.tree.tar import read_tar
@@ -28,7 +28,7 @@ from hullkit.tree.tree import WHITEOUT
 CODE = ("hullkit.tree.tar_reader", "hullkit.tree.pax", "hullkit.oci.members")
 
 
-def image_members(context: Context, store: Store, layers: Sequence[Layer], image_name: str) -> list[Entry]:
+def image_members(context: Context, store: Blobs, layers: Sequence[Layer], image_name: str) -> list[Entry]:
     """The members of an image's layers (lowest first) in LinuxKit's order, with clean names; ``image_name`` owns them.
 
     Names are unique. A hard link may come before its file; one whose file a higher layer hides has its ``content``.
@@ -81,7 +81,7 @@ def _with_content(entry: Entry, seen: dict[str, bool], files: dict[str, Entry]) 
     return replace(entry, content=files[entry.target].content)
 
 
-def layer_members(context: Context, store: Store, layer: Layer, image_name: str) -> Iterator[Entry]:
+def layer_members(context: Context, store: Blobs, layer: Layer, image_name: str) -> Iterator[Entry]:
     """The members of a layer as they are written (``read_tar`` with ``verbatim``), whiteouts included."""
     tar = FileSlice(layer_tar(context, store, layer), 0, 0)
     owner = Owner(image=image_name, layer=layer.diff_id)

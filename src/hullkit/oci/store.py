@@ -1,31 +1,26 @@
 """The image store: an OCI image layout (image-layout.md) in the cache, shared by concurrent builds.
 
-Blobs appear by rename and never change. ``index.json`` names images (``org.opencontainers.image.ref.name`` and a
-platform), one single-platform manifest each; it is rewritten under a lock and replaced by rename. A process killed at
-any moment leaves a valid store.
+``index.json`` names images (``org.opencontainers.image.ref.name`` and a platform), one single-platform manifest each;
+it is rewritten under a lock and replaced by rename. A process killed at any moment leaves a valid store.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from hullkit.cache import Cache, host_errors
-from hullkit.errors import NotFound, TrustError
-from hullkit.oci.digest import split_digest
+from hullkit.errors import TrustError
+from hullkit.oci.blobs import Blobs
 from hullkit.oci.document import Descriptor, descriptor_of, encode, list_of, object_of, read_document, strings_of
 from hullkit.oci.image import CONFIG, LAYER, MANIFEST, Image, Layer
-from hullkit.tree.entry import CHUNK, Bytes, Entry
+from hullkit.tree.entry import Entry
 from hullkit.tree.tar import write_tar
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 REF_NAME = "org.opencontainers.image.ref.name"
 #: of an entry in index.json: what its name stands for in the registry, when that is an index
 _ROOT = "org.hullkit.root"
-LAYOUT = {"imageLayoutVersion": "1.0.0"}
 _MAX_INDEX = 64 << 20
 _MAX_IMAGES = 100_000
 _WHAT = "index.json of the cache"
@@ -42,90 +37,8 @@ class Named:
     root: str
 
 
-class Store:
-    """The store of a cache; cheap to make, safe between processes and threads."""
-
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
-
-    # -- blobs
-
-    def _path(self, digest: str) -> Path:
-        return self._cache.root.joinpath("oci", "blobs", *split_digest(digest))
-
-    def has(self, digest: str) -> bool:
-        return self._path(digest).is_file()
-
-    def blob(self, digest: str) -> Path:
-        """The file that holds a blob; NotFound when the store does not have it."""
-        path = self._path(digest)
-        if not path.is_file():
-            raise NotFound(f"the cache does not hold the blob {digest}")
-        return path
-
-    def add_blob(
-        self,
-        source: Path | bytes | Iterable[bytes],
-        *,
-        media_type: str = "application/octet-stream",
-        expect_digest: str | None = None,
-        expect_size: int | None = None,
-        move: bool = False,
-    ) -> Descriptor:
-        """Add content from a file, from memory, or from chunks as they come.
-
-        TrustError, and nothing added, when digest or size is not as expected. ``move``: a file of ``cache.temp_dir``
-        is moved, not copied.
-        """
-        checked = _Checked(expect_digest, expect_size)
-        with self._cache.temp_dir() as work:
-            if move and isinstance(source, Path):
-                made = source
-                for _ in checked.chunks(source):
-                    pass
-            else:
-                made = work / "blob"
-                with open(made, "xb") as out:
-                    for chunk in checked.chunks(source):
-                        out.write(chunk)
-            digest = checked.finish()
-            self._publish(made, digest)
-        return Descriptor(media_type, digest, checked.size)
-
-    def blobs(self) -> list[str]:
-        """The digests of all blobs, sorted."""
-        paths = self._cache.root.glob("oci/blobs/*/*")
-        return sorted(f"{path.parent.name}:{path.name}" for path in paths)
-
-    def receive(self, digest: str, size: int, bring: Callable[[Path], object]) -> None:
-        """Have a blob brought unless it is there: ``bring(path)`` makes the file complete and verified, or raises.
-
-        One at a time for each blob, between processes too.
-        """
-        path = self._path(digest)
-        with self._cache.lock(f"blob {digest}"):
-            if path.is_file() and path.stat().st_size == size:
-                return
-            self._ensure_layout()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            bring(path)
-
-    def _publish(self, made: Path, digest: str) -> None:
-        self._ensure_layout()
-        self._cache.publish(made, self._path(digest))
-
-    def _ensure_layout(self) -> None:
-        marker = self._cache.path("oci", "oci-layout")
-        if not marker.exists():
-            self._write(marker, encode(LAYOUT))
-
-    def _write(self, path: Path, data: bytes) -> None:
-        with self._cache.temp_dir() as work:
-            made = work / "document"
-            made.write_bytes(data)
-            self._cache.publish(made, path)
-
-    # -- images
+class Store(Blobs):
+    """Blobs and the images made of them; cheap to make, safe between processes and threads."""
 
     def add_layer(self, entries: Iterable[Entry]) -> Layer:
         """Write entries as a layer. It is stored uncompressed, so that its files can be read where they lie."""
@@ -236,41 +149,3 @@ class Store:
 def _key(entry: Mapping[str, Any]) -> tuple[str, str]:
     name = strings_of(entry, "annotations", _WHAT).get(REF_NAME, "")
     return name, str(object_of(entry, "platform", _WHAT).get("architecture", ""))
-
-
-class _Checked:
-    """Passes content through while it is counted and hashed; TrustError when it is not as expected."""
-
-    def __init__(self, expect_digest: str | None, expect_size: int | None) -> None:
-        self._algorithm = split_digest(expect_digest)[0] if expect_digest else "sha256"
-        self._hasher = hashlib.new(self._algorithm)
-        self._digest, self._size = expect_digest, expect_size
-        self._what = f"the blob {expect_digest}" if expect_digest else "a blob"
-        self.size = 0
-
-    def chunks(self, source: Path | bytes | Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in _chunks(source):
-            self.size += len(chunk)
-            if self._size is not None and self.size > self._size:
-                raise TrustError(f"{self._what} has more than the expected {self._size} bytes")
-            self._hasher.update(chunk)
-            yield chunk
-
-    def finish(self) -> str:
-        digest = f"{self._algorithm}:{self._hasher.hexdigest()}"
-        if self._size not in (None, self.size):
-            raise TrustError(f"{self._what} has {self.size} bytes instead of {self._size}")
-        if self._digest not in (None, digest):
-            raise TrustError(f"{self._what} has the content of {digest}")
-        return digest
-
-
-def _chunks(source: Path | bytes | Iterable[bytes]) -> Iterator[bytes]:
-    if isinstance(source, bytes):
-        yield from Bytes(source).chunks()
-    elif isinstance(source, Path):
-        with host_errors(f"read {source}"), open(source, "rb", buffering=0) as stream:
-            while data := stream.read(CHUNK):
-                yield data
-    else:
-        yield from source
