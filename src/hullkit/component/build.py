@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,19 @@ EPOCH = "1970-01-01T00:00:00Z"
 PATH = "PATH=/usr/sbin:/usr/bin"
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What an image is made of; ``below`` are its bases and ``base`` their files, ``pool`` those of its packages."""
+
+    context: Context
+    recipe: Recipe
+    packages: Resolution
+    below: Sequence[Image]
+    hardware: Hardware
+    pool: Pool
+    base: Mapping[str, Entry]
+
+
 def build_image(
     context: Context, store: Store, recipe: Recipe, packages: Resolution, below: Sequence[Image], hardware: Hardware
 ) -> Image:
@@ -46,17 +60,16 @@ def build_image(
     lower = list({layer.diff_id: layer for image in below for layer in image.layers}.values())
     with context.cache.temp_dir() as work:
         pool = fetch_pool(context, packages.used, work, recipe.spec.name)
-        base = _base_files(context, store, lower)
+        parts = _Parts(context, recipe, packages, below, hardware, pool, _base_files(context, store, lower))
         own = []
-        for layer in _layers(context, recipe, pool, packages, below, base, hardware):
+        for layer in _layers(parts):
             entries = layer.finished()
             if not entries and lower:
                 continue  # a recipe that only says how its base is run
             stored = store.add_layer(entries)
             remember_owners(context, stored.diff_id, entries)
             own.append(stored)
-        labels = _labels(recipe, pool, packages, below, hardware)
-        return store.add_image(_config(context, recipe, labels), [*lower, *own])
+        return store.add_image(_config(context, recipe, _labels(parts)), [*lower, *own])
 
 
 def fetch_pool(context: Context, packages: Sequence[Package], work: Path, what: str) -> Pool:
@@ -71,26 +84,19 @@ def fetch_pool(context: Context, packages: Sequence[Package], work: Path, what: 
     return pool
 
 
-def _layers(
-    context: Context,
-    recipe: Recipe,
-    pool: Pool,
-    packages: Resolution,
-    below: Sequence[Image],
-    base: Mapping[str, Entry],
-    hardware: Hardware,
-) -> list[Layer]:
+def _layers(parts: _Parts) -> list[Layer]:
+    context, recipe, pool = parts.context, parts.recipe, parts.pool
     spec = recipe.spec
     try:
         if spec.kernel is not None:
             from hullkit.component.kernel import image_layer, modules_layer
 
-            digest = ",".join(package.sha256 for package in packages.used)
+            digest = ",".join(package.sha256 for package in parts.packages.used)
             return [
                 image_layer(spec.name, spec.kernel, pool),
-                modules_layer(context, spec.name, spec.kernel, pool, hardware, digest),
+                modules_layer(context, spec.name, spec.kernel, pool, parts.hardware, digest),
             ]
-        layer = Layer(spec.name, base, pool)
+        layer = Layer(spec.name, parts.base, pool)
         if spec.guest is not None:
             from hullkit.component.guest import guest_binary
 
@@ -98,9 +104,9 @@ def _layers(
         if spec.go is not None:
             _add_go_programs(context, layer, recipe)
         if spec.build is not None:
-            _add_built_programs(context, layer, recipe, packages)
+            _add_built_programs(context, layer, recipe, parts.packages)
         if spec.debian is not None:
-            layer.take(_selected(context, recipe, pool, packages, below, base))
+            layer.take(_selected(parts))
         add_declared(layer, spec, recipe.folder.path, context.bus.info)
         check_scripts(layer)
         return [layer]
@@ -109,23 +115,16 @@ def _layers(
         raise
 
 
-def _selected(
-    context: Context,
-    recipe: Recipe,
-    pool: Pool,
-    packages: Resolution,
-    below: Sequence[Image],
-    base: Mapping[str, Entry],
-) -> Iterable[Entry]:
+def _selected(parts: _Parts) -> Iterable[Entry]:
     """The files of packages that go into the layer; an error is placed at the pattern that led to it."""
-    debian = recipe.spec.debian
+    debian = parts.recipe.spec.debian
     assert debian is not None
     closure = Closure(
-        pool,
-        base,
-        context.arch,
-        guess=lambda library: guess_package(library, packages.others),
-        base_packages=frozenset(name.partition("=")[0] for name in _package_names(below)),
+        parts.pool,
+        parts.base,
+        parts.context.arch,
+        guess=lambda library: guess_package(library, parts.packages.others),
+        base_packages=frozenset(name.partition("=")[0] for name in _package_names(parts.below)),
     )
     if debian.keep is None:
         closure.keep(None, debian.drop)
@@ -133,7 +132,7 @@ def _selected(
         try:
             closure.keep([pattern], debian.drop)
         except ConfigError as error:
-            error.where = recipe.where(("debian", "keep", index))
+            error.where = parts.recipe.where(("debian", "keep", index))
             raise
     return closure.selected.values()
 
@@ -197,9 +196,8 @@ def layer_owners(context: Context, diff_id: str) -> dict[str, str]:
     return {name: package for package, names in owners.items() for name in names}
 
 
-def _labels(
-    recipe: Recipe, pool: Pool, packages: Resolution, below: Sequence[Image], hardware: Hardware
-) -> dict[str, str]:
+def _labels(parts: _Parts) -> dict[str, str]:
+    recipe, packages, below, hardware = parts.recipe, parts.packages, parts.below, parts.hardware
     spec = recipe.spec
     content = (*packages.used, *packages.source_files)
     names = {f"{package.name}={package.version}" for package in content} | _package_names(below)
@@ -220,7 +218,7 @@ def _labels(
     if spec.kernel is not None:
         from hullkit.component.kernel import kernel_version
 
-        labels[KERNEL_LABEL] = kernel_version(pool)
+        labels[KERNEL_LABEL] = kernel_version(parts.pool)
         labels[PROFILE_LABEL] = hardware.profile or spec.kernel.default
         if hardware.modules:
             labels[MODULES_LABEL] = " ".join(hardware.modules)
