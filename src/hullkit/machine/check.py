@@ -9,15 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hullkit.context import Context
-from hullkit.errors import ConfigError, ToolError
-from hullkit.machine import disk, kvm, ports, qemu
+from hullkit.errors import ToolError
+from hullkit.machine import ports
 from hullkit.machine.boot import Boot
 from hullkit.machine.consolelog import ConsoleLog, keep_log
 from hullkit.machine.control import Container, printable
+from hullkit.machine.launch import prepare
 from hullkit.machine.monitor import Monitor
-from hullkit.machine.options import MIB, MachineOptions, Publish
+from hullkit.machine.options import MachineOptions, Publish
 from hullkit.machine.ports import HttpCheck
-from hullkit.machine.process import Inherited, Machine, Stopped
+from hullkit.machine.process import Stopped
 from hullkit.machine.report import CheckReport, ContainerReport, Failure, GuestReport, HostReport, LogLine, Report
 from hullkit.machine.session import Session
 
@@ -48,38 +49,17 @@ def run_check(
     up after its checks (SIGINT ends that early). The console goes to ``console_log``, else into the cache
     (``keep_log``). Raises HostError, ConfigError, NotFound or ToolError when the machine cannot even be started.
     """
-    ports.check_free(options.publish)
-    disk.prepare(context, options.disks)
-    check_memory(boot, options)
-    program = qemu.find_qemu(context, options)
-    firmware = qemu.find_firmware(context, boot, options)
-    accel = kvm.choose_accel(context, options, program)
+    launch = prepare(context, boot, options)
     with ExitStack() as stack:
         work = stack.enter_context(context.cache.temp_dir())
         log = stack.enter_context(ConsoleLog(console_log or work / "console.log"))
-        metadata = disk.metadata_image(options.data, work)
-
-        def arguments(sockets: Inherited) -> list[str]:
-            return qemu.arguments(
-                program, boot, options, qemu.Wires(accel, *sockets, metadata, once=True, firmware=firmware)
-            )
-
-        machine = stack.enter_context(Machine(context, program.tool, arguments))
+        machine = stack.enter_context(launch.start(work, once=True))
         session = Session(machine, log, context.bus)
-        run = Run(context, options, session, http_checks, hold, accel)
+        run = Run(context, options, session, http_checks, hold, launch.accel)
         failures, checks = run.go()
         machine.kill()
         kept = console_log or keep_log(context.cache, log.path)
-        return make_report(boot, options, session, accel, failures, checks, kept)
-
-
-def check_memory(boot: Boot, options: MachineOptions) -> None:
-    need = boot.sizes.kernel + boot.sizes.initrd
-    if need > options.mem * MIB:
-        raise ConfigError(
-            f"--mem {options.mem}: kernel and initramfs alone are {need / MIB:.0f} MiB",
-            hint=f"--mem {-(-2 * need // MIB)} may do",
-        )
+        return make_report(boot, options, session, launch.accel, failures, checks, kept)
 
 
 class Run:

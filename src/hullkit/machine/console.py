@@ -14,12 +14,12 @@ from pathlib import Path
 
 from hullkit.context import Context
 from hullkit.errors import ToolError
-from hullkit.machine import disk, kvm, ports, qemu
+from hullkit.machine import ports
 from hullkit.machine.boot import Boot
-from hullkit.machine.check import check_memory
 from hullkit.machine.consolelog import ConsoleLog
+from hullkit.machine.launch import prepare
 from hullkit.machine.options import MachineOptions
-from hullkit.machine.process import Inherited, Machine
+from hullkit.machine.process import Machine
 from hullkit.machine.terminal import EscapeFilter, raw
 
 _CHUNK = 1 << 14
@@ -42,23 +42,13 @@ def run_console(
     Raises Stopped on SIGINT, SIGTERM and SIGHUP when called under ``process.stop_signals``, and ToolError when QEMU
     breaks; the terminal is restored and the machine gone by then.
     """
-    ports.check_free(options.publish)
-    disk.prepare(context, options.disks)
-    check_memory(boot, options)
-    program = qemu.find_qemu(context, options)
-    firmware = qemu.find_firmware(context, boot, options)
-    accel = kvm.choose_accel(context, options, program)
+    launch = prepare(context, boot, options)
     with ExitStack() as stack:
         work = stack.enter_context(context.cache.temp_dir())
         log = stack.enter_context(ConsoleLog(console_log)) if console_log is not None else None
-        metadata = disk.metadata_image(options.data, work)
-
-        def arguments(sockets: Inherited) -> list[str]:
-            return qemu.arguments(program, boot, options, qemu.Wires(accel, *sockets, metadata, firmware=firmware))
-
-        for line in introduction(boot, options, accel, interactive=os.isatty(stdin)):
+        machine = stack.enter_context(launch.start(work))
+        for line in introduction(boot, options, launch.accel, interactive=os.isatty(stdin)):
             context.bus.info(line)
-        machine = stack.enter_context(Machine(context, program.tool, arguments))
         if os.isatty(stdin):
             stack.enter_context(raw(stdin))
         left = Bridge(machine, log, stdin, stdout).run()
