@@ -213,7 +213,8 @@ class TestKernels:
     @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, zstandard.ZstdCompressor().compress])
     def test_decompressed(self, context: Context, pack: Any) -> None:
         packed = pack(VMLINUX)
-        images = [bzimage(packed + struct.pack("<I", len(VMLINUX)))] + ([packed] if pack is gzip.compress else [])
+        size = struct.pack("<I", len(VMLINUX))
+        images = [bzimage(packed), packed] if pack is gzip.compress else [bzimage(packed + size)]
         for image in images:
             assert b"".join(decompressed(context, Bytes(image), "k").chunks()) == VMLINUX
 
@@ -222,7 +223,8 @@ class TestKernels:
             with pytest.raises(ConfigError):
                 decompressed(context, Bytes(image), "k")
         packed = gzip.compress(VMLINUX)
-        for image in (packed[:-50], bzimage(packed)[:-50], packed[:100] + b"x" * 200):
+        cut_off = bzimage(zstandard.ZstdCompressor().compress(VMLINUX)[:-5])
+        for image in (packed[:-50], bzimage(packed)[:-50], packed[:100] + b"x" * 200, cut_off):
             with pytest.raises(TrustError):
                 decompressed(context, Bytes(image), "k")
 

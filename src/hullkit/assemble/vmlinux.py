@@ -7,20 +7,19 @@ whose payload is compressed (drivers/firmware/efi/libstub/zboot-header.S).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from struct import unpack_from
-from typing import Any
 
 from hullkit.context import Context
 from hullkit.errors import ConfigError, TrustError
 from hullkit.steps import cached_path, step_id
-from hullkit.tree.entry import CHUNK, Entry, EntryType, FileSlice, Source, fingerprint
+from hullkit.tree.decompress import compression, decompress
+from hullkit.tree.entry import Bytes, Entry, EntryType, FileSlice, Source, fingerprint
 
-_CODE = ("hullkit.assemble.vmlinux",)
+_CODE = ("hullkit.assemble.vmlinux", "hullkit.tree.decompress")
 #: compressed and uncompressed kernels are a tenth of this
 _MAX = 512 << 20
-_GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
 _LINUX = re.compile(rb"Linux version (\d{1,3})\.(\d{1,4})[^0-9]")
 _VERSION = re.compile(rb"(\d{1,3})\.(\d{1,4})")
 
@@ -44,10 +43,10 @@ def kernel_version(source: Source) -> tuple[int, int] | None:
         return _numbers(_VERSION.match(head[start : start + 64]))
     if head[:2] == b"MZ" and head[4:8] == b"zimg":
         return 6, 1  # the first kernel with such images
-    if not head.startswith(_GZIP):
+    if compression(head) != "gz":
         return _search(source.chunks())
     try:
-        return _search(_unpacked(read_all(source, "kernel"), "kernel"))
+        return _search(decompress(source.chunks(), "gz", max_size=_MAX, what="kernel"))
     except TrustError:
         return None
 
@@ -56,7 +55,7 @@ def _numbers(found: re.Match[bytes] | None) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def _search(chunks: Iterator[bytes]) -> tuple[int, int] | None:
+def _search(chunks: Iterable[bytes]) -> tuple[int, int] | None:
     rest = b""
     for chunk in chunks:
         rest += chunk
@@ -73,9 +72,10 @@ def decompressed(context: Context, kernel: Source, what: str) -> FileSlice:
     """
 
     def make(path: Path) -> None:
+        payload = _payload(read_all(kernel, what), what)
         with open(path, "wb") as stream:
-            for chunk in _unpacked(_payload(read_all(kernel, what), what), what):
-                stream.write(chunk)
+            blocks = Bytes(payload).chunks()
+            stream.writelines(decompress(blocks, compression(payload), max_size=_MAX, what=what))
 
     identity = step_id("vmlinux", fingerprint([Entry("kernel", EntryType.FILE, content=kernel)]), _CODE)
     path = cached_path(context, "vmlinux", identity, make)
@@ -83,7 +83,7 @@ def decompressed(context: Context, kernel: Source, what: str) -> FileSlice:
 
 
 def _payload(data: bytes, what: str) -> bytes:
-    if data.startswith(_GZIP):
+    if compression(data) == "gz":
         return data
     if not _is_bzimage(data) or unpack_from("<H", data, 0x206)[0] < 0x208:
         raise ConfigError(f"{what} is not a compressed kernel that can be decompressed", hint="gzip and bzImage can")
@@ -92,45 +92,8 @@ def _payload(data: bytes, what: str) -> bytes:
     if offset + length > len(data):
         raise TrustError(f"{what}: its payload exceeds the file")
     payload = data[offset : offset + length]
-    if not payload.startswith((_GZIP, _XZ, _ZSTD)):
+    kind = compression(payload)
+    if not kind:
         raise ConfigError(f"{what}: its payload is compressed in a way that is not supported")
-    return payload
-
-
-def _unpacked(data: bytes, what: str) -> Iterator[bytes]:
-    """What a compressed kernel unfolds to; what follows it (its size, padding) is passed over."""
-    size = 0
-    for chunk in _decoded(data, what):
-        size += len(chunk)
-        if size > _MAX:
-            raise TrustError(f"{what}: a kernel of more than {_MAX} bytes cannot be")
-        yield chunk
-
-
-def _decoded(data: bytes, what: str) -> Iterator[bytes]:
-    import lzma
-    import zlib
-
-    import zstandard
-
-    try:
-        if data.startswith(_ZSTD):
-            yield from zstandard.ZstdDecompressor(max_window_size=1 << 27).read_to_iter(data)
-        elif data.startswith(_XZ):
-            yield from _drained(lzma.LZMADecompressor(memlimit=256 << 20), data, what)
-        else:
-            yield from _drained(zlib.decompressobj(31), data, what)
-    except (zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
-        raise TrustError(f"{what}: damaged data: {error}") from error
-
-
-def _drained(decoder: Any, data: bytes, what: str) -> Iterator[bytes]:
-    """All that a decompressor of the standard library makes of ``data``, in pieces."""
-    pending = data
-    while not decoder.eof:
-        chunk = decoder.decompress(pending, CHUNK)
-        pending = getattr(decoder, "unconsumed_tail", b"")
-        if chunk:
-            yield chunk
-        elif not pending and not decoder.eof:
-            raise TrustError(f"{what}: truncated data")
+    # gzip ends with the size of what it unfolds to; where a format does not, the kernel's build appends it (le32)
+    return payload if kind == "gz" else payload[:-4]
