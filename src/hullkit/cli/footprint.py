@@ -177,7 +177,8 @@ def diff(context: Context, host_tools: bool, before: str, after: str, as_json: b
 
     Each is a YAML file, which is built and booted, or a file that "footprint --json" wrote.
     """
-    from hullkit.footprint.diff import difference, to_json
+    from hullkit.footprint.diff import difference
+    from hullkit.footprint.model import to_json
 
     found = difference(*(_footprint_of(context, host_tools, each, given) for each in (before, after)))
     if as_json:

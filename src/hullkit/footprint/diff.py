@@ -156,8 +156,3 @@ def _changes(before: Mapping[str, float], after: Mapping[str, float]) -> list[Ch
     names = dict.fromkeys((*before, *after))
     changed = [Change(name, before.get(name), after.get(name)) for name in names]
     return [change for change in changed if change.before != change.after]
-
-
-def to_json(value: Difference) -> bytes:
-    """Indented JSON, one newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"

@@ -175,9 +175,9 @@ class Footprint(msgspec.Struct, frozen=True):
     boot: Boot | None = None
 
 
-def to_json(footprint: Footprint) -> bytes:
-    """Indented JSON, one newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(footprint), indent=1) + b"\n"
+def to_json(document: msgspec.Struct) -> bytes:
+    """A footprint, or a difference, as indented JSON with one newline at its end."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def from_json(data: bytes, name: str) -> Footprint:
