@@ -26,7 +26,7 @@ from hullkit.assemble.rootfiles import file_entries
 from hullkit.assemble.rootfs import RootFS, file
 from hullkit.assemble.sbom import sbom_entry
 from hullkit.assemble.segments import Segments, records
-from hullkit.assemble.system import SBOM, Compression, System, is_boot_file, settled
+from hullkit.assemble.system import SBOM, System, is_boot_file, settled
 from hullkit.assemble.vmlinux import kernel_version
 from hullkit.assemble.volumes import add_volume, volume_mounts
 from hullkit.config.model import SystemConfig, container_ids
@@ -34,6 +34,7 @@ from hullkit.context import Context
 from hullkit.errors import ConfigError
 from hullkit.oci.store import Store
 from hullkit.tree.entry import Bytes, Entry, EntryType
+from hullkit.tree.segment import Compression
 
 _APK_DATABASE = "lib/apk/db/installed"
 #: the first kernel that unpacks an initramfs compressed with zstd

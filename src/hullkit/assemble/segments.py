@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from hullkit.assemble.images import SystemImage
 from hullkit.assemble.kernelfiles import KERNEL_CODE, KernelFiles
 from hullkit.assemble.rootfs import ROOTFS_CODE, RootFS
-from hullkit.assemble.system import Compression, Segment
+from hullkit.assemble.system import Segment
 from hullkit.config.syntax import expand_reference
 from hullkit.steps import step_id
 from hullkit.tree.entry import Entry
+from hullkit.tree.segment import Compression
 
 #: quick, since a changed image is compressed while somebody waits
 _LEVELS: Mapping[Compression, int] = {"none": 0, "zstd": 3, "gzip": 3}

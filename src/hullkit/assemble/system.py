@@ -9,9 +9,9 @@ from typing import Literal
 
 from hullkit.disk.verity import VerityImage
 from hullkit.tree.entry import Entry, EntryType, Source
+from hullkit.tree.segment import Compression
 from hullkit.tree.tree import Tree
 
-Compression = Literal["none", "zstd", "gzip"]
 #: what the store is attached to: a paravirtual disk, or whatever firmware starts a CD or a USB stick from
 Medium = Literal["disk", "removable"]
 
