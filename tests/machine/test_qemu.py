@@ -30,7 +30,8 @@ def test_there_is_a_wiring_for_every_architecture() -> None:
 @pytest.mark.parametrize(
     ("arch", "words"),
     [
-        ("amd64", ["-machine pc", "-cpu max", "-serial chardev:console", "virtio-net-pci", "console=ttyS0"]),
+        ("amd64", ["-machine q35,sata=off,smbus=off", "-cpu max", "-serial chardev:console", "virtio-net-pci"]),
+        ("amd64", ["console=ttyS0 no_timer_check"]),
         ("arm64", ["-machine virt", "pauth-impdef=on", "console=ttyAMA0"]),
         ("riscv64", ["-machine virt", "-cpu rv64", "console=ttyS0"]),
         ("ppc64le", ["-machine pseries", "-cpu power9", "console=hvc0"]),
@@ -75,8 +76,9 @@ def test_disks_and_metadata() -> None:
 
 
 def test_the_kernel_command_line_keeps_what_it_says() -> None:
-    def cmdline(given: str, once: bool) -> str:
-        made = arguments(PROGRAM, replace(BOOT, cmdline=given), MachineOptions(arch="amd64"), replace(WIRES, once=once))
+    def cmdline(given: str, once: bool, accel: str = "kvm") -> str:
+        wires = replace(WIRES, once=once, accel=accel)
+        made = arguments(PROGRAM, replace(BOOT, cmdline=given), MachineOptions(arch="amd64"), wires)
         assert ("-no-reboot" in made) == once
         return made[made.index("-append") + 1]
 
@@ -84,6 +86,7 @@ def test_the_kernel_command_line_keeps_what_it_says() -> None:
     assert cmdline("", True) == "console=ttyS0 panic=-1"
     assert cmdline("console=ttyS0,115200 panic=5", True) == "console=ttyS0,115200 panic=5"
     assert cmdline("console=tty0", False) == "console=tty0 console=ttyS0"
+    assert cmdline("", True, "tcg") == "console=ttyS0 no_timer_check panic=-1"
 
 
 def test_accelerators() -> None:
@@ -120,7 +123,7 @@ def test_an_image_is_booted_by_firmware(as_disk: bool, device: str) -> None:
     assert "if=pflash,unit=0,format=raw,readonly=on,file=/code" in made
     assert "if=pflash,unit=1,format=raw,snapshot=on,file=/vars" in made
     assert f"-device {device},bootindex=0,drive=medium" in made and "readonly=on,file=/x.iso" in made
-    assert "kernel-cmdline-extra=console=ttyS0 panic=-1" in made
+    assert "kernel-cmdline-extra=console=ttyS0 no_timer_check panic=-1" in made
 
 
 def test_little_memory_takes_a_serial_line_for_the_control_channel() -> None:
