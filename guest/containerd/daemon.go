@@ -9,11 +9,13 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	containers "github.com/containerd/containerd/api/services/containers/v1"
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/sys"
+	"github.com/containerd/containerd/v2/pkg/timeout"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/containerd/v2/plugins/services"
 	"github.com/containerd/containerd/v2/version"
@@ -29,6 +31,9 @@ const (
 	oomScore = -999
 	// as containerd's shims: a daemon that sleeps most of the time needs little
 	gcPercent = 40
+	// how long a shim may take to answer. One that takes longer when containerd starts is killed with what it runs:
+	// containerd's own 2 to 5 s are too few for a busy or emulated machine. catalogue/containerd has the same
+	patience = 30 * time.Second
 )
 
 // runDaemon serves containerd's API, and init, until it is told to end.
@@ -44,6 +49,9 @@ func runDaemon() error {
 	}
 	if err := os.MkdirAll(state, 0o711); err != nil {
 		return err
+	}
+	for _, call := range []string{"shim.load", "shim.cleanup", "shim.shutdown", "task.state"} {
+		timeout.Set("io.containerd.timeout."+call, patience)
 	}
 	started, err := start(ctx)
 	if err != nil {

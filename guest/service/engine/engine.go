@@ -2,9 +2,13 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"time"
 
 	containers "github.com/containerd/containerd/api/services/containers/v1"
@@ -38,6 +42,9 @@ type Runtime struct {
 	// Root is where it keeps its state; the shim adds the namespace
 	Root string
 }
+
+// bundles is where containerd keeps a directory for each task (its plugin io.containerd.runtime.v2.task).
+const bundles = "/run/containerd/io.containerd.runtime.v2.task"
 
 // DefaultRuntime is what hullkit's systems have.
 var DefaultRuntime = Runtime{"/usr/bin/runc", "/run/containerd/runc"}
@@ -155,10 +162,31 @@ func (e *Engine) remove(ctx context.Context, id string) error {
 		return err
 	}
 	_, err = e.Containers.Delete(ctx, &containers.DeleteContainerRequest{ID: id})
-	if status.Code(err) == codes.NotFound {
-		return nil
+	if err != nil && status.Code(err) != codes.NotFound {
+		return err
 	}
-	return err
+	return e.sweep(ctx, id)
+}
+
+// sweep takes away what is left of a task that containerd does not know any more: as a rule, nothing. A containerd that
+// starts throws away tasks without processes. Where the shim has not noticed the end of the first process yet, that fails
+// halfway: the shim and what the runtime keeps stay (and before containerd 2, the bundle), and no task of this name could
+// be made. The shim is used again by the next one.
+func (e *Engine) sweep(ctx context.Context, id string) error {
+	root := filepath.Join(e.Runtime.Root, Namespace)
+	if exists(filepath.Join(root, id)) {
+		said, err := exec.CommandContext(ctx, e.Runtime.Binary, "--root", root, "delete", "--force", id).CombinedOutput()
+		// somebody else may have done it meanwhile
+		if err != nil && exists(filepath.Join(root, id)) {
+			return fmt.Errorf("what is left of %s cannot be deleted: %w: %s", id, err, bytes.TrimSpace(said))
+		}
+	}
+	return os.RemoveAll(filepath.Join(bundles, Namespace, id))
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // end kills a task and waits for its end.

@@ -127,6 +127,53 @@ func TestAnExitWhileContainerdIsAwayIsNoticed(t *testing.T) {
 	h.must(request{Call: "delete", ID: "five"})
 }
 
+// TestWhatContainerdFailedToCleanUpIsTakenAway: see sweep. A killed process that its shim has not waited for yet has no
+// cgroup any more; one that left its cgroup looks the same.
+func TestWhatContainerdFailedToCleanUpIsTakenAway(t *testing.T) {
+	h := newHarness(t)
+	pid, out := h.create("lost", "wait")
+	eventually(t, "it runs", func() bool { return strings.Contains(out.String(), "out: wait") })
+	h.killDaemon()
+	leaveCgroups(t, pid)
+	h.startDaemon()
+	if answer := h.ask(request{Call: "wait", ID: "lost"}); answer.Kind != "not found" {
+		t.Fatalf("%+v", answer)
+	}
+	if !alive(pid) {
+		t.Fatal("containerd has cleaned up")
+	}
+	h.must(request{Call: "delete", ID: "lost"})
+	again, out := h.create("lost", "wait")
+	eventually(t, "it runs again", func() bool { return strings.Contains(out.String(), "out: wait") })
+	if alive(pid) {
+		t.Error("what was lost runs on")
+	}
+	h.only(Task{"lost", again, "running"})
+	h.must(request{Call: "kill", ID: "lost", Signal: int(syscall.SIGTERM)})
+	if code := h.must(request{Call: "wait", ID: "lost"}).Code; code != 7 {
+		t.Error(code)
+	}
+	h.must(request{Call: "delete", ID: "lost"})
+}
+
+// leaveCgroups moves a process to the root of each hierarchy.
+func leaveCgroups(t *testing.T, pid int) {
+	roots, _ := filepath.Glob("/sys/fs/cgroup/*/cgroup.procs")
+	if unified := "/sys/fs/cgroup/cgroup.procs"; exists(unified) {
+		roots = []string{unified}
+	}
+	for _, root := range roots {
+		file, err := os.OpenFile(root, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = file.WriteString(strconv.Itoa(pid))
+			file.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestTheEndOfAShimIsTheEndOfItsTask(t *testing.T) {
 	h := newHarness(t)
 	pid, _ := h.create("six", "wait")

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -47,7 +46,7 @@ func program(what []string) {
 	os.Exit(7)
 }
 
-// harness is a containerd in a root of its own, and an engine that is asked as init asks it.
+// harness is a containerd in a root of its own, and a hull-service there that is asked as init asks it.
 type harness struct {
 	t      *testing.T
 	root   string
@@ -59,10 +58,15 @@ type harness struct {
 	combined bool
 }
 
-// start mounts what programs need in a namespace of its own and starts containerd in the root. Below the root, the root
+// start mounts what programs need in a namespace of its own and starts one of them in the root. Below the root, the root
 // is at the same path again, so that paths mean the same inside and outside.
 const start = `mount --make-rprivate / && mount --bind "$0" "$0" && mkdir -p "$0/$0" && mount --bind "$0" "$0/$0" && mount -t proc proc "$0/proc" &&
-mount --rbind /sys "$0/sys" && mount --rbind /dev "$0/dev" && exec chroot "$0" /usr/bin/containerd`
+mount --rbind /sys "$0/sys" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$1"`
+
+const (
+	daemonProgram  = "/usr/bin/containerd"
+	serviceProgram = "/usr/bin/hull-service"
+)
 
 func newHarness(t *testing.T) *harness {
 	root := os.Getenv(rootVariable)
@@ -80,16 +84,10 @@ func newHarness(t *testing.T) *harness {
 
 	h := &harness{t: t, root: root, combined: combined(root)}
 	h.startDaemon()
-	t.Cleanup(h.end)
 	if !h.combined {
-		engine, err := Dial(filepath.Join(root, "run/containerd/containerd.sock"), DefaultRuntime)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ours, theirs := net.Pipe()
-		go Serve(theirs, engine)
-		h.client = newClient(ours)
+		h.startService()
 	}
+	t.Cleanup(h.end)
 	if answer := h.ask(request{Call: "version", Seconds: 20}); answer.Error != "" || answer.Version == "" {
 		t.Fatalf("containerd does not start: %+v", answer)
 	}
@@ -109,22 +107,45 @@ func (h *harness) end() {
 	}
 }
 
+// inRoot is a command that runs a program in the root.
+func (h *harness) inRoot(program string) *exec.Cmd {
+	command := exec.Command("unshare", "-m", "sh", "-c", start, h.root, program)
+	command.WaitDelay = time.Second
+	return command
+}
+
+// startLinked starts a command with a socket to it, and makes it the one that is asked.
+func (h *harness) startLinked(command *exec.Cmd) {
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	theirs, ours := os.NewFile(uintptr(pair[0]), "theirs"), os.NewFile(uintptr(pair[1]), "ours")
+	defer theirs.Close()
+	command.ExtraFiles = []*os.File{theirs}
+	h.client = newClient(ours)
+	if err := command.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *harness) startService() {
+	service := h.inRoot(serviceProgram)
+	service.Stdout, service.Stderr = os.Stderr, os.Stderr
+	h.startLinked(service)
+	h.t.Cleanup(func() {
+		service.Process.Kill()
+		service.Wait()
+	})
+}
+
 func (h *harness) startDaemon() {
 	h.log = &bytes.Buffer{}
-	h.daemon = exec.Command("unshare", "-m", "sh", "-c", start, h.root)
+	h.daemon = h.inRoot(daemonProgram)
 	h.daemon.Stdout, h.daemon.Stderr = h.log, h.log
-	h.daemon.WaitDelay = time.Second
 	if h.combined {
-		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		theirs, ours := os.NewFile(uintptr(pair[0]), "theirs"), os.NewFile(uintptr(pair[1]), "ours")
-		defer theirs.Close()
-		h.daemon.ExtraFiles = []*os.File{theirs}
-		h.client = newClient(ours)
-	}
-	if err := h.daemon.Start(); err != nil {
+		h.startLinked(h.daemon)
+	} else if err := h.daemon.Start(); err != nil {
 		h.t.Fatal(err)
 	}
 	h.ended = make(chan struct{})
