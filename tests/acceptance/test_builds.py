@@ -110,7 +110,7 @@ def test_two_builds_at_once(hullkit: Hullkit, user: User) -> None:
         )
         for name in ("left", "right")
     ]
-    assert [process.wait(timeout=300) for process in started] == [0, 0]
+    assert [process.wait(timeout=900) for process in started] == [0, 0]
     assert digests(user.home / "left") == digests(user.home / "right") == wanted
     assert not strays(cache)
 

@@ -54,14 +54,14 @@ def test_web_is_served_to_the_host_while_it_runs(hullkit: Hullkit) -> None:
         stderr=-1,
     )
     page = b""
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 400  # a run that does not come up ends before, and says why
     while time.monotonic() < deadline and process.poll() is None and not page:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
                 page = answer.read()
         except OSError:
             time.sleep(0.5)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert b"served by nginx" in page, err[-2000:]
     assert process.returncode == 0, out + err
 
@@ -143,7 +143,7 @@ def test_the_console_is_interactive_and_the_terminal_is_restored(hullkit: Hullki
         stderr=side,
     )
     seen = b""
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 400
     while time.monotonic() < deadline and b"to leave" not in seen:
         if select.select([main], [], [], 1)[0]:
             seen += os.read(main, 65536)

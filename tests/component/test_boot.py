@@ -46,7 +46,7 @@ def remote(key: Path, port: int, *command: str) -> subprocess.CompletedProcess[s
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -70,12 +70,12 @@ def test_every_component_does_its_work(hullkit: Hullkit, tmp_path: Path) -> None
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 400  # a run that does not come up ends before, and says why
     session = None
     while time.monotonic() < deadline and process.poll() is None and (session is None or session.returncode):
         session = remote(key, port, "tty; touch /x; id -u")
         time.sleep(0.5)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     report = json.loads(out or "{}")
     assert report, err[-3000:]
     assert (process.returncode, failed(report)) == (0, [])

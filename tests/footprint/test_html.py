@@ -128,10 +128,10 @@ def test_a_browser_draws_it(tmp_path: Path) -> None:
     url = f"{report_file.as_uri()}#component-1"
     shot = tmp_path / "shot.png"
     picture = [*command, "--window-size=1000,1600", f"--screenshot={shot}", report_file.as_uri()]
-    subprocess.run(picture, check=True, capture_output=True, timeout=90)
+    subprocess.run(picture, check=True, capture_output=True, timeout=300)
     assert picture_bytes(shot) > 20_000
     dumped = subprocess.run(
-        [*command, "--dump-dom", url], check=True, capture_output=True, timeout=90, text=True
+        [*command, "--dump-dom", url], check=True, capture_output=True, timeout=300, text=True
     ).stdout
     assert "<h1>Footprint of sample</h1>" in dumped
     # a box of the map opens its component in the list

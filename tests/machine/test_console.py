@@ -73,7 +73,7 @@ class Person:
         return True
 
     def wait_for(self, pattern: bytes) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not re.search(pattern, self.seen):
             assert time.monotonic() < deadline, self.seen
             self.read(0.2)
@@ -82,7 +82,7 @@ class Person:
         os.write(self.main, data)
 
     def leaves(self) -> int:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.process.poll() is None:
             assert time.monotonic() < deadline, self.seen
             self.read(0.05)
@@ -167,7 +167,7 @@ def test_a_terminal_that_hangs_up_ends_the_machine(tmp_path: Path) -> None:
     os.close(somebody.side)
     os.close(somebody.main)
     try:
-        somebody.process.wait(20)
+        somebody.process.wait(60)
     finally:
         somebody.process.kill()
     assert not Path("/proc", somebody.pid_file.read_text()).exists()
@@ -195,7 +195,7 @@ def run_piped(directory: Path, behaviour: str, **more: object) -> subprocess.Com
         [*words, directory / "fake"],
         cwd=CHECKOUT,
         capture_output=True,
-        timeout=60,
+        timeout=180,
         **more,  # type: ignore[call-overload]
     )
 
@@ -235,7 +235,7 @@ def test_a_reader_that_goes_away(tmp_path: Path) -> None:
     boot_files(tmp_path)
     qemu = fake_qemu(tmp_path, "console.sendall(b'x'); time.sleep(60)")
     words = [sys.executable, "-m", "hullkit", "run", "--accel", "tcg", "--qemu", qemu, "--cache", tmp_path / "cache"]
-    done = subprocess.run([*words, tmp_path / "fake"], cwd=CHECKOUT, stdout=write, stderr=subprocess.PIPE, timeout=30)
+    done = subprocess.run([*words, tmp_path / "fake"], cwd=CHECKOUT, stdout=write, stderr=subprocess.PIPE, timeout=120)
     os.close(write)
     assert done.returncode in (1, 141)
     assert b"Traceback" not in done.stderr

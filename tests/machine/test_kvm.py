@@ -40,23 +40,24 @@ def device(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("under_kvm", "reason"),
+    ("under_kvm", "reason", "patience"),
     [
-        ("time.sleep(60)", "hangs"),
-        ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)", "hangs"),
-        ("os.closerange(0, 3); time.sleep(60)", "hangs"),
-        ("os.kill(os.getpid(), signal.SIGABRT)", "does not work: QEMU ended with status -6"),
-        ("sys.exit('failed to set MSR 0x10a')", "failed to set MSR 0x10a"),
-        (f"time.sleep(1.2); sys.exit({GOOD})", "slower than none"),
-        ("sys.stderr.write('y' * 10000000); sys.exit(1)", "yyy"),
+        ("time.sleep(60)", "hangs", 2.0),
+        ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)", "hangs", 2.0),
+        ("os.closerange(0, 3); time.sleep(60)", "hangs", 2.0),
+        ("os.kill(os.getpid(), signal.SIGABRT)", "does not work: QEMU ended with status -6", 30.0),
+        ("sys.exit('failed to set MSR 0x10a')", "failed to set MSR 0x10a", 30.0),
+        (f"time.sleep(1.5); sys.exit({GOOD})", "slower than none", 30.0),
+        ("sys.stderr.write('y' * 10000000); sys.exit(1)", "yyy", 30.0),
     ],
 )
-def test_a_bad_kvm_is_not_used(tmp_path: Path, device: Path, under_kvm: str, reason: str) -> None:
+def test_a_bad_kvm_is_not_used(tmp_path: Path, device: Path, under_kvm: str, reason: str, patience: float) -> None:
     begun = time.monotonic()
-    verdict = try_kvm(context(tmp_path), qemu(tmp_path, under_kvm), host_arch(), device, tmp_path, patience=2.0)
+    verdict = try_kvm(context(tmp_path), qemu(tmp_path, under_kvm), host_arch(), device, tmp_path, patience)
     assert not verdict.usable
     assert reason in verdict.reason and len(verdict.reason) < 300
-    assert time.monotonic() - begun < 6
+    # what hangs would do so for a minute
+    assert time.monotonic() - begun < 30
 
 
 def test_a_good_kvm_is_used(tmp_path: Path, device: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_process_that_cannot_be_killed_is_left_behind(tmp_path: Path, monkeypa
     tool = HostTool(("/bin/sleep",), "sleep")
     result = attempt(context(tmp_path), tool, ["60"], b"", 0, patience=0.5)
     assert result.seconds is None and "hangs" in result.reason
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20
     monkeypatch.undo()
     (pid,) = left
     os.killpg(pid, 9)

@@ -14,7 +14,11 @@ from hullkit.machine.process import Machine
 from tests.machine.fakes import context
 from tests.support.user import CHECKOUT
 
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+#: says so once it ignores SIGTERM
+STUBBORN = (
+    "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    "print('ready', file=sys.stderr, flush=True); time.sleep(60)"
+)
 
 
 def python(code: str) -> HostTool:
@@ -23,10 +27,11 @@ def python(code: str) -> HostTool:
 
 def test_a_machine_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     with Machine(context(tmp_path), python(STUBBORN), lambda _: []) as machine:
-        time.sleep(0.3)
-        assert not machine.ended()
+        while not machine.said():
+            assert not machine.ended()
+            time.sleep(0.02)
         begun = time.monotonic()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     assert machine.exit_code == -signal.SIGKILL
 
 
@@ -48,7 +53,7 @@ def test_its_children_go_too(tmp_path: Path) -> None:
             time.sleep(0.02)
         child = int(machine.said())
         assert Path(f"/proc/{child}").exists()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while _alive(child) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not _alive(child)
@@ -79,7 +84,7 @@ time.sleep(60)
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while _alive(child) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not _alive(child)

@@ -23,7 +23,7 @@ def run(directory: Path, behaviour: str, *words: object, prefix: str = "fake") -
     qemu = fake_qemu(directory, behaviour)
     command = [sys.executable, "-m", "hullkit", "run", "--accel", "tcg", "--qemu", qemu, "--cache", directory / "cache"]
     return subprocess.run(
-        [*command, *map(str, words), directory / prefix], cwd=CHECKOUT, capture_output=True, text=True, timeout=60
+        [*command, *map(str, words), directory / prefix], cwd=CHECKOUT, capture_output=True, text=True, timeout=180
     )
 
 
@@ -136,7 +136,7 @@ def test_sigterm_gives_a_document_and_its_exit_status(tmp_path: Path) -> None:
     while not (tmp_path / "started").exists():
         assert process.poll() is None, process.communicate()
     process.terminate()
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 143
     assert json.loads(out)["culprit"] == "interrupted"
     assert not list((tmp_path / "cache/tmp").iterdir())

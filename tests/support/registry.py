@@ -74,12 +74,12 @@ def registry(
         yield Registry(host, root)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _wait(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
     port = int(host.partition(":")[2])
-    for _ in range(200):
+    for _ in range(1200):
         assert process.poll() is None, log.read_text()
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
