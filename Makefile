@@ -13,6 +13,7 @@ check: env
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy scripts bench
 	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-cache
 	$(PYTHON) -c 'import sys; from codespell_lib import _script_main as main; sys.exit(main())' $$(git ls-files)
 	$(PYTHON) scripts/gofmt.py

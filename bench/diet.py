@@ -29,7 +29,7 @@ from comparison import CHECKOUT, megabytes, seconds, table, write
 _CATALOGUE = CHECKOUT / "catalogue"
 _MARK = "bench/diet.py"
 #: before the small programs of hullkit's own there was busybox
-_SYSCTL = {
+_SYSCTL: dict[str, Any] = {
     "name": "sysctl",
     "summary": "Applies kernel parameters by busybox",
     "licence": "GPL-2.0-only",

@@ -71,7 +71,7 @@ def with_kernel_tar(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 def make(context: Context, work: Context, name: str, component: str) -> Reference:
     """One image, in the store of ``work``, under the name that it is pushed by."""
-    image = component_image(context, f"@component:{component}", base_dir=Path(), profile=None)
+    image = component_image(context, f"@component:{component}", base_dir=Path())
     entries = flatten(context, Store(context.cache), image, name).entries()
     plain = tar(with_kernel_tar(entries) if name == "kernel" else entries)
     store = Store(work.cache)
