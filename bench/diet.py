@@ -76,17 +76,16 @@ def _ways() -> dict[str, tuple[Step, ...]]:
         def step(title: str, steps: list[Step] = steps, **changes: Any) -> None:
             steps.append(replace(steps[-1], title=title, **changes))
 
-        parts = {"init": runtime[name], "sysctl": "busybox/sysctl", "dhcp": "dhcpcd", "rng": "rngd"}
-        step("only the files that programs need, in layers cut to share", **parts)
+        closure = "only the files that programs need, in layers cut to share"
+        step(closure, init=runtime[name], sysctl="busybox/sysctl", dhcp="dhcpcd", rng="rngd")
         if name == "minimal":
             step("containerd, shim and service compiled as one program", init=slim)
         step("one small program for DHCP, random numbers and sysctl", sysctl="sysctl", dhcp="dhcp", rng="rng")
-        step(f"**as the example is, {name}.yml**")
         static = ("crun-static",) if name == "tiny" else ("runc-static", "containerd-slim")
         step(f"{static[0]}: no C library left", init=static)
         step("modules of the profile virtio", profile="virtio")
         step("--release: LZMA", release=True)
-        ways[name] = tuple(each for each in steps if "as the example" not in each.title)
+        ways[name] = tuple(steps)
     return ways
 
 
