@@ -25,5 +25,5 @@ def test_both_layouts_of_the_same_components(hullkit: Hullkit) -> None:
     for layout in ("flat", "packed"):
         code, report = hullkit.report("--layout", layout, hullkit.checkout / "examples/tiny.yml")
         assert (code, report["ok"]) == (0, True), (layout, report["message"])
-        assert states(report) == {"sysctl": "exited", "dhcpcd": "ready", "rngd": "ready"}
+        assert states(report) == {"sysctl": "exited", "dhcp": "ready", "rngd": "ready"}
         assert any("root" in check["name"] and check["ok"] for check in report["guest"]["checks"])

@@ -54,7 +54,7 @@ def test_show_and_build(tmp_path: Path) -> None:
     common = ("--cache", str(root), "--arch", "amd64", "--progress", "none")
     told = json.loads(run("show", "crun", "--json", "--files", *common).stdout)
     assert told["role"] == "runtime"
-    assert [layer["from"].split(",")[0] for layer in told["layers"]] == ["libc6", "crun"]
+    assert [layer["from"].split(",")[0] for layer in told["layers"]] == ["libc6", "libc6", "crun"]
     files = {each["path"]: each for each in told["files"]}
     assert files["usr/bin/crun"]["package"].startswith("crun_")
     used = {each["name"]: each["bytes"] for each in told["packages"]}
