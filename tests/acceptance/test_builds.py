@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import tarfile
 import time
 from pathlib import Path
 
@@ -59,6 +60,34 @@ def test_same_bytes_whatever_the_surroundings(hullkit: Hullkit, user: User, exam
     )
     assert first == second
     assert len(first) == (6 if example == "linuxkit.yml" else 11)
+
+
+@pytest.mark.boot
+def test_a_release_is_smaller_in_both_layouts_and_boots(hullkit: Hullkit, user: User) -> None:
+    tiny = hullkit.checkout / "examples" / "tiny.yml"
+    for layout, least in (("packed", 0.95), ("flat", 0.98)):
+        sizes = []
+        for words in ((), ("--release",)):
+            out = user.directory(f"{layout} {len(words)}")
+            hullkit.ok("build", "--dir", out, "--layout", layout, *words, tiny)
+            sizes.append((out / "tiny-initrd.img").stat().st_size)
+        assert sizes[1] < least * sizes[0], (layout, sizes)
+    code, report = hullkit.report("--release", "--format", "kernel+erofs", tiny)
+    assert (code, report["ok"]) == (0, True), report["message"]
+
+
+def test_a_system_chooses_modules_of_its_kernel(hullkit: Hullkit, user: User) -> None:
+    folder = user.directory("modules")
+    tiny = hullkit.checkout / "examples" / "tiny.yml"
+    one = user.write(folder / "one.yml", "kernel: {profile: virtio, modules: [bridge]}\n")
+    two = user.write(folder / "two.yml", "kernel: {modules: [vfat, nowhere?]}\n")
+    hullkit.ok("build", "--format", "tar", "--layout", "flat", "--dir", folder, "--name", "own", tiny, one, two)
+    with tarfile.open(folder / "own.tar") as archive:
+        names = {path.rpartition("/")[2].partition(".")[0] for path in archive.getnames() if ".ko" in path}
+    assert {"bridge", "stp", "vfat", "fat", "virtio_net"} <= names
+    assert not names & {"libata", "ahci"}  # of qemu's profile
+    three = user.write(folder / "three.yml", "kernel: {modules: [nowhere]}\n")
+    assert "the system wants the module nowhere" in hullkit.refused("build", "--dir", folder, tiny, three)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")

@@ -189,6 +189,8 @@ def test_kernels_that_do_not_fit(context: Context, tmp_path: Path) -> None:
         ("kernel: {image: lab/kernel, binary: vmlinux}", NotFound, "no kernel vmlinux"),
         ("kernel: {image: lab/kernel, tar: modules.tar}", NotFound, "no archive of modules modules.tar"),
         ("kernel: {image: lab/a, binary: bin/sh}", NotFound, "no archive of modules kernel.tar"),
+        ("kernel: {image: lab/kernel, profile: all}", ConfigError, "of a kernel component"),
+        ("kernel: {image: lab/kernel, modules: [vfat]}", ConfigError, "of a kernel component"),
     ]
     for text, kind, message in cases:
         with pytest.raises(kind, match=message) as caught:
