@@ -188,3 +188,17 @@ def test_https_is_not_left_for_http(context: Context, served: Served, tmp_path: 
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_body_follows_no_redirect(context: Context, served: Served, status: int) -> None:
+    """An identity token lies in the body of a request: nobody but the server that was asked may get it."""
+    with serving() as other:
+        served.answers["/token"] = Answer(b"", status=status, headers={"Location": f"http://{other.host}/steal"})
+        reply = Http(context, policy=QUICK).exchange(
+            "POST", f"http://{served.host}/token", body=b"refresh_token=secret"
+        )
+        assert reply.status == status
+        assert served.asked("/token") == 1
+        assert other.requests == []

@@ -187,6 +187,7 @@ class Http:
     ) -> Reply:
         """One request and its whole answer, whatever its status; made again while the server is out of order.
 
+        Redirects are followed only by requests without a body; one with a body gets the redirect as its answer.
         Raises NetworkError (also when offline, or when redirected from https to http), TrustError when the answer is
         larger than ``max_size``.
         """
@@ -325,6 +326,8 @@ class Http:
             decode_content=False,
             timeout=Timeout(connect=policy.connect_timeout, read=read),
             retries=Retry(connect=0, read=0, other=0, redirect=8, status=0, respect_retry_after_header=False),
+            # A body may hold a secret (an identity token): a redirect must not carry it to whoever it names.
+            redirect=body is None,
         )
         drained = False
         with self._mutex:
