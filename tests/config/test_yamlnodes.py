@@ -195,3 +195,18 @@ def test_what_yaml_writes_is_read_back_by_both_parsers(value: Any) -> None:
     # quoted with tags: !!int "1", !!null "null", ...
     assert read(text) == value
     assert read(text, PureParser) == value
+
+
+@pytest.mark.hostile
+def test_nested_aliases_are_as_deep_as_what_they_stand_for() -> None:
+    chain = "".join(f"k{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 600))
+    assert "nested more than 100 deep" in refused("k0: &a0 x\n" + chain)
+    merged = "".join(f"k{n}: &a{n} {{<<: {{x{n}: *a{n - 1}}}}}\n" for n in range(1, 600))
+    assert "nested more than 100 deep" in refused("k0: &a0 x\n" + merged)
+
+
+@pytest.mark.hostile
+def test_an_alias_deep_inside_counts_from_where_it_stands() -> None:
+    inner, outer = "[" * 60 + "]" * 60, "[" * 60 + "*a" + "]" * 60
+    assert "nested more than 100 deep" in refused(f"a: &a {inner}\nb: {outer}\n")
+    read(f"a: &a {inner}\nb: [*a]\n")

@@ -43,13 +43,15 @@ Report = Callable[[str, int, int], None]
 class Node:
     """A value of a YAML text and where it begins."""
 
-    __slots__ = ("column", "line", "weight")
+    __slots__ = ("column", "height", "line", "weight")
 
     def __init__(self, line: int, column: int) -> None:
         self.line = line
         self.column = column
         #: nodes in it, aliases followed
         self.weight = 1
+        #: levels below it, aliases followed
+        self.height = 0
 
 
 class ScalarNode(Node):
@@ -152,7 +154,7 @@ class _Composer:
         if depth > MAX_DEPTH:
             raise self.error(f"nested more than {MAX_DEPTH} deep", mark)
         if isinstance(event, yaml.AliasEvent):
-            return self.alias(event)
+            return self.alias(event, depth)
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
@@ -167,12 +169,14 @@ class _Composer:
             self.anchors[event.anchor] = node
         return node
 
-    def alias(self, event: Any) -> Node:
+    def alias(self, event: Any, depth: int) -> Node:
         if event.anchor not in self.anchors:
             raise self.error(f"the anchor &{event.anchor} is not defined before *{event.anchor}", event.start_mark)
         node = self.anchors[event.anchor]
         if node is None:
             raise self.error(f"the value of the anchor &{event.anchor} contains itself", event.start_mark)
+        if depth + node.height > MAX_DEPTH:
+            raise self.error(f"nested more than {MAX_DEPTH} deep, aliases followed", event.start_mark)
         return node
 
     def scalar(self, event: Any) -> ScalarNode:
@@ -193,6 +197,7 @@ class _Composer:
             item = self.node(inner, depth + 1)
             node.items.append(item)
             node.weight += item.weight
+            node.height = max(node.height, item.height + 1)
         return node
 
     def mapping(self, event: Any, depth: int) -> MappingNode:
@@ -218,6 +223,7 @@ class _Composer:
                     node.pairs.append((key, value))
         if merged is not None:
             self.merge(node, merged, set(seen))
+        node.height = max((value.height + 1 for _, value in node.pairs), default=0)
         return node
 
     def merge(self, node: MappingNode, merged: Node, seen: set[str]) -> None:
