@@ -39,9 +39,11 @@ def recipe_digests(found: Mapping[str, Recipe]) -> dict[str, str]:
 
 def codecs(found: Mapping[str, Recipe] | None = None) -> dict[str, str]:
     """Versions of what makes the bytes of a system: compressors, and the Go toolchain where recipes have programs."""
+    import zlib
+
     import zstandard
 
-    versions = {"zstandard": zstandard.__version__}
+    versions = {"zlib": zlib.ZLIB_RUNTIME_VERSION, "zstandard": zstandard.__version__}
     if any(uses_go(recipe) for recipe in (found or {}).values()):
         versions["go"] = go_version()
     return versions

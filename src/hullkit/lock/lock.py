@@ -77,14 +77,14 @@ class Lock:
         return known.get(name)
 
     def require(self, recipes: Mapping[str, str], codecs: Mapping[str, str]) -> None:
-        """Raise DriftError when recipes or codecs are others than those locked (strict locks only)."""
+        """Raise DriftError when a recipe or codec is not locked, or is not the one locked (strict locks only)."""
         if not self.strict:
             return
         for name, digest in recipes.items():
-            if name in self.pins.recipes and self.pins.recipes[name] != digest:
+            if self._find(self.pins.recipes, "component", name) != digest:
                 raise DriftError(f"{self.path}: the recipe of the component {name} has changed", hint=_HINT)
         for name, version in codecs.items():
-            locked = self.pins.codecs.get(name)
+            locked = self.pins.codecs.get(name, "not")
             if locked != version:
                 raise DriftError(f"{self.path}: {name} is {version} here and {locked} in the lock", hint=_HINT)
 
