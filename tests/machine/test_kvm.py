@@ -18,6 +18,7 @@ from hullkit.machine.kvm import attempt, choose_accel, kvm_verdict, try_kvm
 from hullkit.machine.options import MachineOptions
 from hullkit.machine.qemu import Program
 from tests.machine.fakes import context
+from tests.support.command import Hullkit
 
 #: what the boot sector's exit looks like, under "tcg" and under "kvm"
 GOOD = 0x21 if host_arch() == "amd64" else 0
@@ -65,8 +66,37 @@ def test_a_good_kvm_is_used(tmp_path: Path, device: Path) -> None:
 
 
 def test_a_qemu_that_never_works(tmp_path: Path, device: Path) -> None:
-    verdict = try_kvm(context(tmp_path), qemu(tmp_path, "pass", "sys.exit('broken')"), host_arch(), device, tmp_path)
-    assert not verdict.usable and "without it either: broken" in verdict.reason
+    """A command line that QEMU rejects is a fault to tell, not a host without KVM; and no answer is kept."""
+    program = qemu(tmp_path, "pass", "sys.exit('broken')")
+    with pytest.raises(HostError, match="not even without KVM: broken"):
+        kvm_verdict(context(tmp_path), host_arch(), program, device)
+    assert not list((tmp_path / "cache").rglob("kvm-*"))
+
+
+#: the test of KVM with the tools tree's QEMU, on the machine of a real system, up to the boot sector's own exit code
+REAL = """
+import sys
+from pathlib import Path
+from hullkit.cache import Cache
+from hullkit.context import Context, host_arch
+from hullkit.component.tools import DebianTools
+from hullkit.machine.kvm import _start
+from hullkit.machine.options import MachineOptions
+from hullkit.machine.qemu import find_qemu
+bare = Context(Cache(Path(sys.argv[1])))
+made = Context(bare.cache, tools=DebianTools(bare))
+program = find_qemu(made, MachineOptions(arch=host_arch()))
+with made.cache.temp_dir() as work:
+    result = _start(made, program, host_arch(), "tcg", work, 120.0)
+print(result)
+sys.exit(result.seconds is None)
+"""
+
+
+def test_the_real_qemu_runs_the_test_under_tcg(hullkit: Hullkit) -> None:
+    environment = {"PYTHONPATH": str(hullkit.checkout / "src")}
+    done = hullkit.user.run([sys.executable, "-P", "-c", REAL, hullkit.cache], env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_process_that_cannot_be_killed_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
