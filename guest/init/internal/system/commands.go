@@ -29,7 +29,20 @@ var signalActions = map[os.Signal]action{
 	syscall.SIGPWR: powerOff,
 }
 
+// deadly are signals that end a Go program by default, and with the first process the machine, when another process sends
+// them (runtime/sigtab_linux_generic.go). Any program with uid 0 that sees PID 1 can do so, without a capability.
+var deadly = []os.Signal{
+	syscall.SIGQUIT, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV,
+	syscall.SIGSTKFLT, syscall.SIGSYS,
+}
+
+// surviveSignals takes the deadly ones and drops them: ignored ones (SIG_IGN) would stay ignored in every child.
+func surviveSignals() {
+	signal.Notify(make(chan os.Signal, 1), deadly...)
+}
+
 func (s *System) handleSignals() {
+	surviveSignals()
 	syscall.Reboot(syscall.LINUX_REBOOT_CMD_CAD_OFF)
 	received := make(chan os.Signal, 4)
 	for number := range signalActions {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -66,5 +67,15 @@ func TestModulesAreFoundWithoutALinkToUsr(t *testing.T) {
 		if found := modulesDirectory("6.12"); found != directory {
 			t.Error(found)
 		}
+	}
+}
+
+func TestSignalsThatWouldEndAProgramAreSurvived(t *testing.T) {
+	surviveSignals()
+	for _, number := range deadly {
+		if err := syscall.Kill(os.Getpid(), number.(syscall.Signal)); err != nil {
+			t.Fatal(number, err)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
