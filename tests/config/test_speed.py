@@ -1,35 +1,25 @@
-"""The configuration must not be felt: each command reads it (docs/architecture.md, numbers of the design)."""
+"""The configuration must not be felt: each command reads it. What that takes in time is measured by ``make bench``."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 from tests.config.corpus import CHECKOUT, EVERYTHING
 
-#: CPU milliseconds; the best of several runs, since the machine has other things to do
-IMPORT_LIMIT = 60.0
-LOAD_LIMIT = 15.0
-
+#: what other floors need and a configuration does not; each costs more to import than all of hullkit.config
+HEAVY = {"urllib3", "ssl", "http", "asyncio", "rich", "pysequoia", "zstandard", "isal", "multiprocessing", "subprocess"}
 PROGRAM = """
-import time
-begun = time.process_time()
+import sys
 import hullkit.config.load
-imported = time.process_time()
 hullkit.config.load.load(["-"], stdin=TEXT)
-print((imported - begun) * 1000, (time.process_time() - imported) * 1000)
+print(*sys.modules)
 """
 
 
-def test_importing_and_first_load() -> None:
+def test_a_configuration_is_read_without_what_other_floors_need() -> None:
     program = PROGRAM.replace("TEXT", repr(EVERYTHING.encode()))
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    runs = []
-    for _ in range(6):
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT, env=environment
-        )
-        runs.append([float(each) for each in done.stdout.split()])
-    assert min(run[0] for run in runs) < IMPORT_LIMIT
-    assert min(run[1] for run in runs) < LOAD_LIMIT
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    imported = done.stdout.split()
+    assert "hullkit.config.load" in imported
+    assert not HEAVY & set(imported)
