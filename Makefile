@@ -1,10 +1,12 @@
-# make check: linters, types, import rules, spelling, Go vet.   make test: every test.   make bench: measurements.
+# make check: linters, types, import rules, spelling, Go vet.   make test: every test.
+# make test-hostile: hostile input, and fuzzing.   make bench: measurements.
 VENV ?= .venv
 PYTHON = $(VENV)/bin/python -P
 GO = $(PYTHON) scripts/go.py
 TESTS ?= tests
+FUZZ_SECONDS ?= 60
 
-.PHONY: env check test test-fast test-go bench clean
+.PHONY: env check test test-fast test-go test-hostile bench clean
 
 env:
 	@scripts/environment $(VENV) dev
@@ -25,6 +27,11 @@ test: env test-go
 # without the tests that fetch packages or boot machines
 test-fast: env test-go
 	$(PYTHON) -m pytest -m 'not net and not boot and not slow and not matrix' $(TESTS)
+
+# hostile images, servers, locks, caches and disks, then a minute of each fuzz target
+test-hostile: env
+	$(PYTHON) -m pytest -m hostile $(TESTS)
+	PYTHONPATH=. $(PYTHON) -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 test-go: env
 	$(GO) guest/init test ./...
